@@ -1,0 +1,45 @@
+SHELL := /bin/sh
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Production's variables in the shell of whoever types `make demo` or `make test` must do no harm.
+UNSET := $(shell $(PYTHON) omniops/variables.py)
+CLEAN := env $(foreach name,$(UNSET),-u $(name))
+
+.PHONY: demo test d1 lint lock bench proof test-django
+
+$(VENV)/demo.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("omniops needs Python 3.11 or later; name one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/demo.stamp requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/demo.stamp
+	@$(CLEAN) $(BIN)/python manage.py run_demo --port $(PORT)
+
+test: $(VENV)/test.stamp
+	$(CLEAN) $(BIN)/ruff check .
+	$(CLEAN) $(BIN)/ruff format --check .
+	$(CLEAN) $(BIN)/mypy .
+	$(CLEAN) $(BIN)/python -m pytest -n 2
+	$(CLEAN) $(BIN)/python -m standins.d1 run $(BIN)/python -m pytest -m both_engines
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy .
+
+d1: $(VENV)/demo.stamp
+	@$(CLEAN) $(BIN)/python -m standins.d1 serve
+
+# Where the locks are made uv is needed; nothing else needs it.
+lock:
+	for name in requirements requirements-dev; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make lock" $$name.in -o $$name.txt || exit 1; done

@@ -1,0 +1,145 @@
+"""What every command of the console has: --json, --local, progress, a line of counts, exit codes 0, 1 and 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connections
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from database.router import OMNICHAT
+
+T = TypeVar("T")
+
+
+@dataclass
+class Report:
+    """What a command found: the keys of its JSON, its last line, and a sentence where it met a problem."""
+
+    data: dict[str, Any]
+    counts: str
+    error: str | None = None
+    lines: list[str] = field(default_factory=list)
+
+
+class OperatorCommand(BaseCommand):
+    """A command for operators. A subclass implements `run`, which calls one function and reports.
+
+    On stdout stands the report alone: prose, or with --json one JSON object. Progress and remarks go to stderr.
+    Exit code 0 when all is well, 1 when it found or met a problem (then the JSON has `error`), 2 on bad usage.
+    """
+
+    #: Whether the command takes --local.
+    local = True
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else")
+        if self.local:
+            parser.add_argument(
+                "--local",
+                action="store_true",
+                help="use the local SQLite file, whatever the environment says",
+            )
+        self.add_options(parser)
+
+    def add_options(self, parser: CommandParser) -> None:
+        """The options of this command alone."""
+
+    def run(self, **options: Any) -> Report:
+        raise NotImplementedError
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except (CommandError, DatabaseError) as error:
+            code = getattr(error, "returncode", 1)
+            self._fail(_sentence(error), {}, as_json=options.get("json", False), code=code)
+        except KeyboardInterrupt:
+            sentence = "Interrupted. What was done stays done; run the command again to finish."
+            self._fail(sentence, {}, as_json=options.get("json", False), code=1)
+        return None
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options.get("local"):
+            use_local_file()
+        report = self.run(**options)
+        if report.error:
+            self._lines(report, as_json=options["json"])
+            self._fail(report.error, report.data, as_json=options["json"], code=1)
+        self._lines(report, as_json=options["json"])
+        if options["json"]:
+            self.stdout.write(json.dumps(report.data, default=str, ensure_ascii=False))
+        else:
+            self.stdout.write(report.counts)
+
+    def remark(self, text: str) -> None:
+        """A line of prose on stderr, for whoever watches."""
+        self.stderr.write(text, self.style.NOTICE)
+
+    @contextmanager
+    def progress(self, label: str, total: int | None = None) -> Iterator[Progress]:
+        """A bar on stderr where that is a terminal; call `.advance(task_id, n)` with `.task_ids[0]`."""
+        console = Console(file=sys.stderr)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+            bar.add_task(label, total=total)
+            yield bar
+
+    def tracked(self, items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+        """`items`, with a bar that moves as they are taken."""
+        with self.progress(label, total) as bar:
+            for item in items:
+                yield item
+                bar.advance(bar.task_ids[0])
+
+    def confirm(self, question: str, options: dict[str, Any]) -> None:
+        """Ask before something is destroyed. --no-input says yes; no terminal to ask on says no."""
+        if options.get("no_input"):
+            return
+        if not sys.stdin.isatty():
+            raise CommandError(f"{question} Nobody is there to ask: add --no-input to go on.", returncode=2)
+        self.stderr.write(f"{question} Type yes to go on: ", ending="")
+        if input() != "yes":
+            raise CommandError("Not confirmed: nothing was done.")
+
+    def _lines(self, report: Report, *, as_json: bool) -> None:
+        for line in report.lines if not as_json else []:
+            self.stdout.write(line)
+
+    def _fail(self, sentence: str, data: dict[str, Any], *, as_json: bool, code: int) -> None:
+        if as_json:
+            self.stdout.write(json.dumps({**data, "error": sentence}, default=str, ensure_ascii=False))
+        else:
+            self.stderr.write(sentence, self.style.ERROR)
+        raise SystemExit(code)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, DatabaseError):
+        return f"The database says: {error}"
+    return str(error)
+
+
+def use_local_file() -> None:
+    """From here on the alias `omnichat` is the local SQLite file."""
+    if OMNICHAT in connections:
+        connections[OMNICHAT].close()
+        del connections[OMNICHAT]
+    connections.settings[OMNICHAT] = connections.configure_settings(
+        {"default": settings.DATABASES["default"], OMNICHAT: settings.LOCAL_OMNICHAT}
+    )[OMNICHAT]

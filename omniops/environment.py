@@ -1,0 +1,118 @@
+"""The environment, read once. A value that cannot be read becomes a problem that a system check names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import environ
+
+T = TypeVar("T")
+
+env = environ.FileAwareEnv()
+
+#: (variable, what is wrong with it), filled while the settings load; omniops.checks reports each.
+PROBLEMS: list[tuple[str, str]] = []
+
+# What a database gets whose variable is wrong: it refuses every query, so nobody works on the wrong data.
+REFUSING = {"ENGINE": "django.db.backends.dummy", "NAME": ""}
+
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def read(name: str, parse: Callable[[str], T], default: T, *, wrong: T | None = None) -> T:
+    """The value of `name` (or of the file that NAME_FILE names) through `parse`.
+
+    Unset or empty gives `default`. What cannot be read is noted as a problem, and gives `wrong` or else `default`.
+    """
+    try:
+        text = str(env.str(name, "")).strip()
+        return parse(text) if text else default
+    except (ValueError, OSError, environ.ImproperlyConfigured) as error:
+        PROBLEMS.append((name, str(error)))
+        return default if wrong is None else wrong
+
+
+def flag(text: str) -> bool:
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(f"{text!r} is neither true nor false; give 1 or 0.")
+
+
+def words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is none of {', '.join(choices)}.")
+        return text
+
+    return parse
+
+
+def http_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise ValueError("it is no URL; give one that starts with https://.")
+    return text.rstrip("/")
+
+
+def sqlite(path: Path) -> dict[str, Any]:
+    """A SQLite file that several processes write to: write-ahead log, and transactions that lock at their start."""
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": path,
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
+        },
+    }
+
+
+def d1(account: str, database: str) -> dict[str, Any]:
+    return {
+        "ENGINE": "d1",
+        "NAME": database,
+        "USER": account,
+        "PASSWORD": read("CLOUDFLARE_API_TOKEN", str, ""),
+        "OPTIONS": {
+            "read_token": read("CLOUDFLARE_API_READ_TOKEN", str, ""),
+            "api_base": read("CLOUDFLARE_API_BASE", http_url, "https://api.cloudflare.com/client/v4"),
+            "migrate_refusal": "OmniChat's tables come from numbered SQL: run manage.py migrate_database.",
+        },
+    }
+
+
+def console_url(text: str) -> dict[str, Any]:
+    if text.startswith("sqlite:///") and text != "sqlite:///":
+        return sqlite(Path(text.removeprefix("sqlite:///")))
+    if not text.startswith(("postgres://", "postgresql://")):
+        raise ValueError("give sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME.")
+    return {**dict(env.db_url_config(text)), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+
+
+def omnichat_url(text: str) -> dict[str, Any]:
+    if text.startswith("sqlite:///") and text != "sqlite:///":
+        return sqlite(Path(text.removeprefix("sqlite:///")))
+    account, _, database = text.removeprefix("d1://").partition("/")
+    if not text.startswith("d1://") or not _ID.fullmatch(account) or not _ID.fullmatch(database):
+        raise ValueError("give sqlite:///PATH or d1://ACCOUNT_ID/DATABASE_ID.")
+    return d1(account, database)
+
+
+def omnichat_database(local: dict[str, Any]) -> dict[str, Any]:
+    """OMNICHAT_DATABASE_URL wins over CLOUDFLARE_ACCOUNT_ID with D1_DATABASE_ID, and those over `local`."""
+    database, account = read("D1_DATABASE_ID", str, ""), read("CLOUDFLARE_ACCOUNT_ID", str, "")
+    url = read("OMNICHAT_DATABASE_URL", omnichat_url, {}, wrong=REFUSING)
+    if url or not database:
+        return url or local
+    if not account:
+        PROBLEMS.append(("CLOUDFLARE_ACCOUNT_ID", "D1_DATABASE_ID is set and this is not; set both, or neither."))
+        return REFUSING
+    return read("D1_DATABASE_ID", lambda _: omnichat_url(f"d1://{account}/{database}"), REFUSING)

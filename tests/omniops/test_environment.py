@@ -1,0 +1,50 @@
+"""A wrong variable stops the start, and is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+
+def test_it_starts_with_nothing_set(manage: Callable) -> None:
+    done = manage("check", CONSOLE_DATABASE_URL="", OMNICHAT_DATABASE_URL="")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DJANGO_DEBUG", "perhaps"),
+        ("CONSOLE_DATABASE_URL", "mysql://somewhere/x"),
+        ("OMNICHAT_DATABASE_URL", "d1://only-an-account"),
+        ("OMNICHAT_DATABASE_URL", "sqlite:///"),
+        ("DJANGO_SECRET_KEY_FILE", "/nowhere/at/all"),
+    ],
+)
+def test_a_wrong_value_stops_every_command_and_is_named(manage: Callable, name: str, value: str) -> None:
+    done = manage("migrate", **{name: value})
+    assert done.returncode == 1
+    assert name.removesuffix("_FILE") in done.stderr
+    assert "omniops.E001" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_id_without_an_account_is_refused(manage: Callable) -> None:
+    done = manage("check", OMNICHAT_DATABASE_URL="", D1_DATABASE_ID="abc")
+    assert done.returncode == 1
+    assert "CLOUDFLARE_ACCOUNT_ID" in done.stderr
+
+
+def test_the_url_wins_over_the_pair_of_ids(manage: Callable) -> None:
+    shown = "from django.conf import settings; print(settings.DATABASES['omnichat']['ENGINE'])"
+    pair = {"D1_DATABASE_ID": "abc", "CLOUDFLARE_ACCOUNT_ID": "def"}
+    assert manage("shell", "-v0", "-c", shown, **pair).stdout.strip() == "django.db.backends.sqlite3"
+    assert manage("shell", "-v0", "-c", shown, OMNICHAT_DATABASE_URL="", **pair).stdout.strip() == "d1"
+
+
+def test_a_value_may_stand_in_a_file(manage: Callable, tmp_path) -> None:
+    (tmp_path / "key").write_text("a-key-in-a-file\n")
+    shown = "from django.conf import settings; print(settings.SECRET_KEY)"
+    done = manage("shell", "-v0", "-c", shown, DJANGO_SECRET_KEY_FILE=str(tmp_path / "key"))
+    assert done.stdout.strip() == "a-key-in-a-file"
