@@ -1,0 +1,1 @@
+"""Servers for tests and the demo that speak the protocols of the services outside."""
