@@ -1,56 +1,78 @@
 // Routes, tokens and the order of things: faults before, the work, faults after, the answer.
 import * as answers from "./answers.mjs";
-import { control } from "./control.mjs";
+import { control, SETTINGS } from "./control.mjs";
 import { Counts } from "./counts.mjs";
 import { databases } from "./databases.mjs";
-import { after, before, Cut, Faults, Hang } from "./faults.mjs";
+import { after, before, Cut, Faults, Hang, isCutMidway } from "./faults.mjs";
 import * as queries from "./queries.mjs";
+import { RateLimit } from "./rate_limit.mjs";
+import { TimeTravel } from "./time_travel.mjs";
+import { Transfers } from "./transfers.mjs";
 
 const ROUTE = /^\/client\/v4\/accounts\/([^/]+)\/d1\/database(?:\/([^/]+)(\/.*)?)?$/;
 
 export class Api {
   base = "";
+  settings = { ...SETTINGS };
   faults = new Faults();
   counts = new Counts();
+  rateLimit = new RateLimit();
 
   constructor({ engine, pool, tokens, account }) {
     Object.assign(this, { engine, pool, tokens, account });
+    this.timeTravel = new TimeTravel(engine);
+    this.transfers = new Transfers(this);
   }
 
   handle = async (request, response) => {
-    const url = new URL(request.url, "http://standin");
     try {
-      await this.#route(request, response, url);
+      const { answer, midway } = await this.#answer(request);
+      answers.write(response, answer, midway);
     } catch (error) {
-      this.#fail(response, error);
+      if (error instanceof Cut) response.socket?.destroy();
+      else if (!(error instanceof Hang)) answers.write(response, this.#refused(error));
     }
   };
 
-  #fail(response, error) {
-    if (error instanceof Hang) return;
-    if (error instanceof Cut) return response.socket?.destroy();
+  #refused(error) {
     this.counts.totals.errors += 1;
-    if (error instanceof answers.Refusal) return answers.refuse(response, error);
+    if (error instanceof answers.Refusal) return answers.refused(error);
     console.error(error);
-    answers.refuse(response, new answers.Refusal(500, 7500, `The stand-in failed: ${error.message}`));
+    return answers.refused(answers.passing(`The stand-in failed: ${error.message}`));
   }
 
-  async #route(request, response, url) {
+  async #answer(request) {
+    const url = new URL(request.url, "http://standin");
     const body = await readBody(request);
-    if (url.pathname.startsWith("/__standin__/")) return control(this, request, response, url, body);
-    const match = ROUTE.exec(url.pathname);
-    if (!match) throw answers.noRoute();
-    const [, account, id, path = ""] = match;
-    this.counts.request(path || "/");
-    const json = parseJson(body);
-    const faults = this.faults.choose(request, url.pathname, body.toString());
+    if (url.pathname.startsWith("/__standin__/")) return { answer: await control(this, request, url, body) };
+    const [, account, id, path = ""] = ROUTE.exec(url.pathname) ?? [];
+    this.counts.request(id ? path || "/ID" : url.pathname.split("/", 2).join("/"));
+    const faults = this.faults.choose(request, url.pathname, body);
     this.counts.totals.faults += faults.length;
     await before(faults);
+    const answer = await this.#settled(() => this.#work({ request, url, body, account, id, path }));
+    // A lost answer is lost whether the work succeeded or not.
+    await after(faults);
+    return { answer, midway: isCutMidway(faults) };
+  }
+
+  async #settled(work) {
+    try {
+      return await work();
+    } catch (error) {
+      return this.#refused(error);
+    }
+  }
+
+  async #work({ request, url, body, account, id, path }) {
+    if (url.pathname.startsWith("/__files__/")) return this.transfers.file(request, url, body);
+    if (!account) throw answers.noRoute();
+    const headers = this.rateLimit.take();
     const token = this.#token(request, account);
     if (id && !this.pool.get(id)) throw answers.noDatabase(id);
-    const call = { request, response, url, id, path, json, token, faults };
-    if (path === "/query" || path === "/raw") return this.#query(call);
-    return databases(this, call);
+    const call = { method: request.method, url, id, path, token, json: parseJson(body) };
+    const isQuery = request.method === "POST" && (path === "/query" || path === "/raw");
+    return { ...(await (isQuery ? this.#query(call) : databases(this, call))), headers };
   }
 
   #token(request, account) {
@@ -61,17 +83,15 @@ export class Api {
     return token;
   }
 
-  async #query({ request, response, id, path, json, token, faults }) {
-    if (request.method !== "POST") throw answers.noRoute();
+  async #query({ id, path, json, token }) {
     const statements = queries.parse(json);
     const writing = queries.writes(statements);
     this.counts.statements(statements, path, id, writing);
     if (token === "read" && writing) throw answers.forbidden();
+    this.transfers.admit(id);
     const format = path === "/raw" ? "ROWS_AND_COLUMNS" : "ARRAY_OF_OBJECTS";
-    const answer = await queries.execute(this.engine, id, statements, format);
-    this.counts.rows(answer);
-    await after(faults);
-    answers.sendResult(response, answer);
+    const results = await queries.execute(this.engine, id, statements, format);
+    return answers.wrapped(this.counts.rows(results));
   }
 }
 
@@ -87,7 +107,7 @@ function readBody(request) {
 function parseJson(body) {
   if (!body.length) return {};
   try {
-    return JSON.parse(body);
+    return JSON.parse(body) ?? {};
   } catch {
     throw answers.badRequest("The body is not JSON");
   }

@@ -2,6 +2,7 @@
 
 const KEEP = 500;
 const META = Buffer.from('"meta":{');
+const REGION = Buffer.from('"served_by_region":"WEUR","served_by_primary":true,');
 
 export class Counts {
   constructor() {
@@ -27,14 +28,20 @@ export class Counts {
     if (this.log.length > KEEP) this.log.shift();
   }
 
-  // A string inside JSON has its quotes escaped, so this text occurs nowhere but before a statement's meta.
+  /** Add up the rows of an engine's answer, and give back the answer with the hosted D1's fields of its meta. */
   rows(answer) {
+    const pieces = [];
+    let from = 0;
+    // A string inside JSON has its quotes escaped, so this text occurs nowhere but before a statement's meta.
     for (let at = answer.indexOf(META); at >= 0; at = answer.indexOf(META, at + 1)) {
-      const start = at + META.length - 1;
-      const meta = JSON.parse(answer.subarray(start, answer.indexOf("}", start) + 1));
-      this.totals.rows_read += meta.rows_read ?? 0;
-      this.totals.rows_written += meta.rows_written ?? 0;
+      const start = at + META.length;
+      const meta = JSON.parse(answer.subarray(start - 1, answer.indexOf("}", start) + 1));
+      this.totals.rows_read += meta.rows_read;
+      this.totals.rows_written += meta.rows_written;
+      pieces.push(answer.subarray(from, start), REGION);
+      from = start;
     }
+    return Buffer.concat([...pieces, answer.subarray(from)]);
   }
 
   snapshot() {

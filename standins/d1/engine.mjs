@@ -1,7 +1,9 @@
 // The real D1: workerd with one D1 service a database, reached through one worker on a direct socket.
+import { randomUUID } from "node:crypto";
 import http from "node:http";
 import { Miniflare } from "miniflare";
 import { databaseIds, stateFile } from "./pool.mjs";
+import { isWrite } from "./statements.mjs";
 
 // `__D1_BETA__` names the service that `env.DB` itself calls. env.DB.batch() sends this same request, an array to
 // /query, which the engine runs in one transactionSync(); but it then folds rows into objects, and so
@@ -15,12 +17,16 @@ const WORKER = `export default {
   },
 };`;
 
+const EXPORT = "PRAGMA miniflare_d1_export(?,?,?);";
+
 export class Engine {
   #miniflare;
   #url;
   #agent = new http.Agent({ keepAlive: true });
   #running = 0;
   #closed = null;
+  #run = randomUUID();
+  #writes = new Map();
 
   constructor(directory, size) {
     this.directory = directory;
@@ -53,6 +59,15 @@ export class Engine {
     return stateFile(this.directory, id);
   }
 
+  /** Another text after each request that may have written to a database. */
+  version(id) {
+    return `${this.#run}:${this.#writes.get(id) ?? 0}`;
+  }
+
+  changed(id) {
+    this.#writes.set(id, (this.#writes.get(id) ?? 0) + 1);
+  }
+
   /** Run `queries` as one transaction. Resolves to the engine's own answer: {ok, text} with text a Buffer of JSON. */
   async run(id, queries, format = "ROWS_AND_COLUMNS") {
     while (this.#closed) await this.#closed;
@@ -60,32 +75,55 @@ export class Engine {
     try {
       return await this.#post(`/${id}/${format}`, JSON.stringify(queries));
     } finally {
+      if (queries.some(({ sql }) => isWrite(sql))) this.changed(id);
       this.#running -= 1;
     }
   }
 
-  /** The rows of one statement, as arrays. Throws the engine's message. */
-  async rows(id, sql, params = []) {
-    const { ok, text } = await this.run(id, [{ sql, params }]);
+  /** The results of a transaction, parsed. Throws the engine's message. */
+  async results(id, queries) {
+    const { ok, text } = await this.run(id, queries);
     const answer = JSON.parse(text);
     if (!ok) throw new Error(answer.error);
-    return answer[0].results.rows;
+    return answer;
   }
 
-  /** Stop workerd, let `change` touch the files, start it again. Requests wait meanwhile. */
-  async whileStopped(change) {
+  /** The rows of one statement, as arrays. */
+  async rows(id, sql, params = []) {
+    return (await this.results(id, [{ sql, params }]))[0].results.rows;
+  }
+
+  /** The lines of D1's own SQL dump, as `wrangler d1 export` writes them. */
+  async dump(id, { no_schema = false, no_data = false, tables = [] }) {
+    const params = [Number(no_schema), Number(no_data), ...tables];
+    const { text } = await this.run(id, [{ sql: EXPORT, params }]);
+    return JSON.parse(text).results[0];
+  }
+
+  /** Let `work` see the files while no request runs. Requests wait meanwhile. */
+  async quiet(work) {
     while (this.#closed) await this.#closed;
     let open;
     this.#closed = new Promise((resolve) => (open = resolve));
     try {
-      while (this.#running) await new Promise((resolve) => setTimeout(resolve, 2));
-      await this.#miniflare.dispose();
-      await change();
-      await this.start();
+      while (this.#running) await new Promise((resolve) => setTimeout(resolve, 1));
+      return await work();
     } finally {
       this.#closed = null;
       open();
     }
+  }
+
+  /** The same with the engine stopped, so that `work` may change the files. */
+  whileStopped(work) {
+    return this.quiet(async () => {
+      await this.#miniflare.dispose();
+      try {
+        return await work();
+      } finally {
+        await this.start();
+      }
+    });
   }
 
   #post(path, body) {
@@ -98,7 +136,7 @@ export class Engine {
         response.on("error", reject);
         response.on("end", () => {
           const text = Buffer.concat(chunks);
-          if (response.statusCode !== 200) return reject(new Error(`engine: ${text.toString().split("\n")[0]}`));
+          if (response.statusCode !== 200) return reject(new Error(firstLine(text)));
           resolve({ ok: text[0] === 0x5b, text });
         });
       });
@@ -107,3 +145,5 @@ export class Engine {
     });
   }
 }
+
+const firstLine = (text) => text.toString().split("\n")[0].replace(/^Error: /, "");

@@ -1,23 +1,19 @@
 // Faults on demand: by the header `x-standin-fault: NAME; ms=5` or by rules set on the control path.
-import { Refusal, unauthenticated } from "./answers.mjs";
+import { badRequest, passing, Refusal, unauthenticated } from "./answers.mjs";
+import { rateLimited } from "./rate_limit.mjs";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const busy = (message) => new Refusal(429, 7429, message);
-const passing = (message) => new Refusal(500, 7500, message);
 
 // Thrown instead of an answer: the connection is cut, or nothing is said until the client gives up.
 export class Cut extends Error {}
 export class Hang extends Error {}
 
-const rateLimited = ({ retry_after = 300 }) => {
-  const headers = { "retry-after": String(retry_after), "x-ratelimit-remaining": "0" };
-  return new Refusal(429, 971, "Please wait and consider throttling your request speed", headers);
-};
-const internal = () => new Refusal(500, 7500, "An internal error occurred");
+const internal = () => passing("An internal error occurred");
 
 const BEFORE = {
   latency: async ({ ms = 100 }) => { await sleep(ms); },
-  rate_limit: (rule) => { throw rateLimited(rule); },
+  rate_limit: ({ retry_after = 300 }) => { throw rateLimited(retry_after); },
   error_before: () => { throw internal(); },
   cut_before: () => { throw new Cut(); },
   hang_before: () => { throw new Hang(); },
@@ -34,15 +30,15 @@ const AFTER = {
   hang_after: () => { throw new Hang(); },
   network_lost_after: () => { throw passing("Network connection lost."); },
 };
-export const NAMES = [...Object.keys(BEFORE), ...Object.keys(AFTER)];
+const MIDWAY = "cut_midway";
+const NAMES = [...Object.keys(BEFORE), ...Object.keys(AFTER), MIDWAY];
 
 export class Faults {
   rules = [];
 
   /** Add {name, count?, probability?, skip?, match?, ...options}; `match` is a part of the SQL or of the path. */
   add(rule) {
-    if (!NAMES.includes(rule.name)) throw new Refusal(400, 7400, `No fault ${rule.name}. There are: ${NAMES.join(", ")}`);
-    this.rules.push({ ...rule });
+    this.rules.push({ ...rule, name: known(rule.name) });
   }
 
   clear() {
@@ -50,7 +46,8 @@ export class Faults {
   }
 
   /** The faults that befall this request: rules count down as they strike. */
-  choose(request, path, sql) {
+  choose(request, path, body) {
+    const sql = this.rules.length ? body.toString() : "";
     const struck = this.rules.filter((rule) => this.#strikes(rule, path, sql));
     this.rules = this.rules.filter((rule) => rule.count !== 0);
     return [...fromHeader(request.headers["x-standin-fault"]), ...struck];
@@ -65,13 +62,17 @@ export class Faults {
   }
 }
 
+function known(name) {
+  if (NAMES.includes(name)) return name;
+  throw badRequest(`No fault ${name}. There are: ${NAMES.join(", ")}`);
+}
+
 function fromHeader(header) {
   if (!header) return [];
   return header.split(",").map((part) => {
     const [name, ...options] = part.split(";").map((piece) => piece.trim());
-    if (!NAMES.includes(name)) throw new Refusal(400, 7400, `No fault ${name}. There are: ${NAMES.join(", ")}`);
     const pairs = options.map((option) => option.split("="));
-    return { name, ...Object.fromEntries(pairs.map(([key, value]) => [key, Number(value)])) };
+    return { name: known(name), ...Object.fromEntries(pairs.map(([key, value]) => [key, Number(value)])) };
   });
 }
 
@@ -82,3 +83,5 @@ export async function before(faults) {
 export async function after(faults) {
   for (const fault of faults) await AFTER[fault.name]?.(fault);
 }
+
+export const isCutMidway = (faults) => faults.some(({ name }) => name === MIDWAY);

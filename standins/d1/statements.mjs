@@ -19,26 +19,27 @@ function words(sql, limit = Infinity) {
   return found;
 }
 
-/** Split a text at its semicolons, keeping the body of CREATE TRIGGER ... END whole. */
+const START = { trigger: false, depth: 0, seen: [] };
+
+/** Split a text at its semicolons, keeping the body of CREATE TRIGGER ... END whole. Comments alone are no statement. */
 export function split(sql) {
-  if (!sql.slice(0, sql.trimEnd().length - 1).includes(";")) return [sql];
+  if (!sql.slice(0, sql.trimEnd().length - 1).includes(";")) return [sql].filter(hasStatement);
   const statements = [];
-  let text = "";
-  let state = { trigger: false, depth: 0, seen: [] };
-  for (const [token] of sql.matchAll(TOKEN)) {
-    text += token;
+  let begin = 0;
+  let state = START;
+  for (const { 0: token, index } of sql.matchAll(TOKEN)) {
     if (/^[A-Za-z_]/.test(token)) state = follow(state, token.toUpperCase());
     if (token !== ";" || (state.trigger && state.depth > 0)) continue;
-    statements.push(text);
-    text = "";
-    state = { trigger: false, depth: 0, seen: [] };
+    statements.push(sql.slice(begin, index + 1));
+    begin = index + 1;
+    state = START;
   }
-  statements.push(text);
+  statements.push(sql.slice(begin));
   return statements.filter(hasStatement);
 }
 
 function follow({ trigger, depth, seen }, word) {
-  if (seen.length < 4) seen = [...seen, word];
+  if (seen.length < 4) seen = [...seen, word];  // CREATE TEMP TRIGGER: the word comes among the first
   trigger ||= seen[0] === "CREATE" && seen.includes("TRIGGER");
   if (trigger && (word === "BEGIN" || word === "CASE")) depth += 1;
   if (trigger && word === "END") depth -= 1;
@@ -46,7 +47,7 @@ function follow({ trigger, depth, seen }, word) {
 }
 
 /** True when there is more than comments, blanks and a semicolon. */
-export function hasStatement(sql) {
+function hasStatement(sql) {
   for (const [token] of sql.matchAll(TOKEN)) {
     if (token.trim() && token !== ";" && !COMMENT.test(token)) return true;
   }
