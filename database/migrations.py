@@ -1,0 +1,75 @@
+"""The numbered SQL files: read, checked, and told apart by their number and their checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from database.sql import same_line_ends
+
+_NAME = re.compile(r"(?P<version>\d+)_(?P<name>\w+)\.sql")
+
+
+class MigrationError(Exception):
+    """What is wrong with the files, or between them and the database. The text names the file and the way out."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file. `sql` has its line ends made equal; `checksum` is the SHA-256 of that, in hex; `down_sql` undoes it."""
+
+    version: int
+    name: str
+    sql: str
+    down_sql: str | None
+    checksum: str
+    path: Path
+
+    def __str__(self) -> str:
+        return self.path.name
+
+
+def read_migrations(directory: Path) -> list[Migration]:
+    """The migrations of a folder, 1 to the last. Raises MigrationError for a gap, a duplicate or a file unreadable."""
+    if not directory.is_dir():
+        raise MigrationError(f"{directory} is no folder: give the one that holds the migrations with --directory.")
+    found = sorted((_read(path) for path in directory.glob("*.sql")), key=lambda each: (each.version, each.name))
+    for expected, migration in enumerate(found, start=1):
+        if expected > 1 and migration.version == found[expected - 2].version:
+            twin = found[expected - 2]
+            raise MigrationError(f"{twin} and {migration} have one number: rename the one that was not applied.")
+        if migration.version != expected:
+            raise MigrationError(
+                f"{migration} comes without a {expected:04} before it: bring that file back, or renumber this one."
+            )
+    return found
+
+
+def _read(path: Path) -> Migration:
+    match = _NAME.fullmatch(path.name)
+    if not match:
+        raise MigrationError(f"{path.name} is not named NNNN_verb_noun.sql: rename it, or move it out of the folder.")
+    sql = _text(path)
+    down = path.parent / "down" / path.name
+    return Migration(
+        version=int(match["version"]),
+        name=match["name"],
+        sql=sql.removeprefix("\ufeff"),
+        down_sql=_text(down).removeprefix("\ufeff") if down.exists() else None,
+        checksum=hashlib.sha256(sql.encode()).hexdigest(),
+        path=path,
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise MigrationError(f"{path.name} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise MigrationError(f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8.") from None
+    if "\0" in text:
+        raise MigrationError(f"{path.name} holds a NUL character: it is no SQL text.")
+    return same_line_ends(text)

@@ -1,0 +1,1 @@
+-- schema_version stays: it is the runner's own, and tells that nothing else is left.

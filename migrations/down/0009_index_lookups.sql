@@ -1,0 +1,11 @@
+DROP INDEX IF EXISTS audit_by_resource;
+DROP INDEX IF EXISTS daily_usage_by_day;
+DROP INDEX IF EXISTS daily_usage_by_user;
+DROP INDEX IF EXISTS usage_by_day;
+DROP INDEX IF EXISTS transactions_by_payment_intent;
+DROP INDEX IF EXISTS subscriptions_by_stripe_subscription;
+DROP INDEX IF EXISTS subscriptions_by_stripe_customer;
+DROP INDEX IF EXISTS users_by_email;
+DROP INDEX IF EXISTS users_by_name;
+DROP INDEX IF EXISTS users_by_subscription;
+DROP INDEX IF EXISTS users_by_stripe_customer;
