@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from chat.models import key_to
-from database.fields import DayField, InstantField, JSONTextField
+from database.fields import DayField, InstantField, JSONTextField, OuterOneToOneField, PlainTextField, WholeField
 
 
 class StoredStatus(models.TextChoices):
@@ -29,17 +29,17 @@ class TransactionType(models.TextChoices):
 class SubscriptionPlan(models.Model):
     """What can be subscribed to. Prices in cents, battery in units: `battery_units` a period, `daily_battery` a day."""
 
-    id = models.TextField(primary_key=True, db_column="id")
-    name = models.TextField(db_column="name")
-    price_monthly = models.BigIntegerField("monthly price (cents)", db_column="price_monthly", null=True)
-    price_annual = models.BigIntegerField("annual price (cents)", db_column="price_annual", null=True)
-    battery_units = models.BigIntegerField(db_column="battery_units", null=True)
-    daily_battery = models.BigIntegerField("daily battery (units)", db_column="daily_battery", null=True)
+    id = PlainTextField(primary_key=True, db_column="id")
+    name = PlainTextField(db_column="name")
+    price_monthly = WholeField("monthly price (cents)", db_column="price_monthly", null=True)
+    price_annual = WholeField("annual price (cents)", db_column="price_annual", null=True)
+    battery_units = WholeField(db_column="battery_units", null=True)
+    daily_battery = WholeField("daily battery (units)", db_column="daily_battery", null=True)
     features = JSONTextField(db_column="features", null=True, blank=True)
-    stripe_price_id_monthly = models.TextField(
+    stripe_price_id_monthly = PlainTextField(
         "monthly Stripe price", db_column="stripe_price_id_monthly", null=True, blank=True
     )
-    stripe_price_id_annual = models.TextField(
+    stripe_price_id_annual = PlainTextField(
         "annual Stripe price", db_column="stripe_price_id_annual", null=True, blank=True
     )
     created_at = InstantField(db_column="created_at", null=True)
@@ -50,18 +50,18 @@ class SubscriptionPlan(models.Model):
         db_table = "subscription_plans"
 
     def __str__(self) -> str:
-        return self.name or self.id
+        return self.name or f"{self.id}"
 
 
 class UserSubscription(models.Model):
-    id = models.TextField(primary_key=True, db_column="id")
+    id = PlainTextField(primary_key=True, db_column="id")
     user = key_to("chat.User", "user_id", "subscriptions")
     plan = key_to("billing.SubscriptionPlan", "plan_id", "subscriptions")
-    stripe_customer_id = models.TextField("Stripe customer", db_column="stripe_customer_id", null=True, blank=True)
-    stripe_subscription_id = models.TextField(
+    stripe_customer_id = PlainTextField("Stripe customer", db_column="stripe_customer_id", null=True, blank=True)
+    stripe_subscription_id = PlainTextField(
         "Stripe subscription", db_column="stripe_subscription_id", null=True, blank=True
     )
-    status = models.TextField(db_column="status", null=True, choices=StoredStatus)
+    status = PlainTextField(db_column="status", null=True, choices=StoredStatus)
     current_period_start = InstantField(db_column="current_period_start", null=True, blank=True)
     current_period_end = InstantField(db_column="current_period_end", null=True, blank=True)
     cancel_at = InstantField(db_column="cancel_at", null=True, blank=True)
@@ -75,13 +75,13 @@ class UserSubscription(models.Model):
         db_table = "user_subscriptions"
 
     def __str__(self) -> str:
-        return self.stripe_subscription_id or self.id
+        return self.stripe_subscription_id or f"{self.id}"
 
 
 class UserBattery(models.Model):
     """A user's balance and daily allowance, in units. `last_daily_reset` is a UTC day."""
 
-    user = models.OneToOneField(
+    user = OuterOneToOneField(
         "chat.User",
         models.DO_NOTHING,
         primary_key=True,
@@ -89,8 +89,8 @@ class UserBattery(models.Model):
         db_constraint=False,
         related_name="battery",
     )
-    total_balance = models.BigIntegerField("balance (units)", db_column="total_balance", null=True)
-    daily_allowance = models.BigIntegerField("daily allowance (units)", db_column="daily_allowance", null=True)
+    total_balance = WholeField("balance (units)", db_column="total_balance", null=True)
+    daily_allowance = WholeField("daily allowance (units)", db_column="daily_allowance", null=True)
     last_daily_reset = DayField(db_column="last_daily_reset", null=True)
     created_at = InstantField(db_column="created_at", null=True)
     updated_at = InstantField(db_column="updated_at", null=True)
@@ -102,20 +102,18 @@ class UserBattery(models.Model):
         verbose_name_plural = "batteries"
 
     def __str__(self) -> str:
-        return self.user_id
+        return f"{self.user_id}"
 
 
 class BatteryTransaction(models.Model):
     """One entry of the ledger: `amount` in units, + for a credit and - for usage, and the balance it left."""
 
-    id = models.TextField(primary_key=True, db_column="id")
+    id = PlainTextField(primary_key=True, db_column="id")
     user = key_to("chat.User", "user_id", "transactions")
-    type = models.TextField(db_column="type", choices=TransactionType)
-    amount = models.BigIntegerField("amount (units)", db_column="amount")
-    balance_after = models.BigIntegerField("balance after (units)", db_column="balance_after", null=True)
-    stripe_payment_intent_id = models.TextField(
-        "Stripe payment intent", db_column="stripe_payment_intent_id", null=True
-    )
+    type = PlainTextField(db_column="type", choices=TransactionType)
+    amount = WholeField("amount (units)", db_column="amount")
+    balance_after = WholeField("balance after (units)", db_column="balance_after", null=True)
+    stripe_payment_intent_id = PlainTextField("Stripe payment intent", db_column="stripe_payment_intent_id", null=True)
     metadata = JSONTextField(db_column="metadata", null=True)
     created_at = InstantField(db_column="created_at", null=True)
 
@@ -124,4 +122,4 @@ class BatteryTransaction(models.Model):
         db_table = "battery_transactions"
 
     def __str__(self) -> str:
-        return self.id
+        return f"{self.id}"

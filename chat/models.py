@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from database.fields import DayField, FlagField, InstantField, JSONTextField
+from database.fields import DayField, FlagField, InstantField, JSONTextField, PlainTextField, WholeField
 
 
 class SubscriptionStatus(models.TextChoices):
@@ -37,16 +37,16 @@ def key_to(model: str, column: str, related_name: str) -> models.ForeignKey:
 class User(models.Model):
     """An account of OmniChat. `id` is the Clerk user id."""
 
-    id = models.TextField("Clerk id", primary_key=True, db_column="id")
-    email = models.TextField(db_column="email", unique=True)
-    name = models.TextField(db_column="name", null=True, blank=True)
-    avatar_url = models.TextField("avatar URL", db_column="avatarUrl", null=True, blank=True)
-    stripe_customer_id = models.TextField("Stripe customer", db_column="stripeCustomerId", null=True, blank=True)
-    subscription_status = models.TextField(
+    id = PlainTextField("Clerk id", primary_key=True, db_column="id")
+    email = PlainTextField(db_column="email", unique=True)
+    name = PlainTextField(db_column="name", null=True, blank=True)
+    avatar_url = PlainTextField("avatar URL", db_column="avatarUrl", null=True, blank=True)
+    stripe_customer_id = PlainTextField("Stripe customer", db_column="stripeCustomerId", null=True, blank=True)
+    subscription_status = PlainTextField(
         db_column="subscriptionStatus", null=True, blank=True, choices=SubscriptionStatus
     )
-    subscription_id = models.TextField("Stripe subscription", db_column="subscriptionId", null=True, blank=True)
-    tier = models.TextField(db_column="tier", null=True, blank=True, choices=Tier)
+    subscription_id = PlainTextField("Stripe subscription", db_column="subscriptionId", null=True, blank=True)
+    tier = PlainTextField(db_column="tier", null=True, blank=True, choices=Tier)
     created_at = InstantField(db_column="createdAt", null=True)
     updated_at = InstantField(db_column="updatedAt", null=True)
 
@@ -55,14 +55,14 @@ class User(models.Model):
         db_table = "users"
 
     def __str__(self) -> str:
-        return self.email or self.id
+        return self.email or f"{self.id}"
 
 
 class Conversation(models.Model):
-    id = models.TextField(primary_key=True, db_column="id")
+    id = PlainTextField(primary_key=True, db_column="id")
     user = key_to("chat.User", "userId", "conversations")
-    title = models.TextField(db_column="title", null=True, blank=True)
-    model_id = models.TextField("model", db_column="modelId", null=True, blank=True)
+    title = PlainTextField(db_column="title", null=True, blank=True)
+    model_id = PlainTextField("model", db_column="modelId", null=True, blank=True)
     pinned = FlagField(db_column="pinned", null=True)
     archived = FlagField(db_column="archived", null=True)
     last_message_at = InstantField(db_column="lastMessageAt", null=True)
@@ -74,17 +74,17 @@ class Conversation(models.Model):
         db_table = "conversations"
 
     def __str__(self) -> str:
-        return self.title or self.id
+        return self.title or f"{self.id}"
 
 
 class Message(models.Model):
     """One message. `content` is shown only to who may see it."""
 
-    id = models.TextField(primary_key=True, db_column="id")
+    id = PlainTextField(primary_key=True, db_column="id")
     conversation = key_to("chat.Conversation", "conversationId", "messages")
-    role = models.TextField(db_column="role", choices=Role)
-    content = models.TextField(db_column="content")
-    model_id = models.TextField("model", db_column="modelId", null=True, blank=True)
+    role = PlainTextField(db_column="role", choices=Role)
+    content = PlainTextField(db_column="content")
+    model_id = PlainTextField("model", db_column="modelId", null=True, blank=True)
     metadata = JSONTextField(db_column="metadata", null=True, blank=True)
     created_at = InstantField(db_column="createdAt", null=True)
     updated_at = InstantField(db_column="updatedAt", null=True)
@@ -94,20 +94,20 @@ class Message(models.Model):
         db_table = "messages"
 
     def __str__(self) -> str:
-        return self.id
+        return f"{self.id}"
 
 
 class ApiUsage(models.Model):
     """What one call of a model used: tokens in and out, and battery in units."""
 
-    id = models.TextField(primary_key=True, db_column="id")
+    id = PlainTextField(primary_key=True, db_column="id")
     user = key_to("chat.User", "user_id", "api_usage")
     conversation = key_to("chat.Conversation", "conversation_id", "api_usage")
     message = key_to("chat.Message", "message_id", "api_usage")
-    model = models.TextField(db_column="model", null=True)
-    input_tokens = models.BigIntegerField(db_column="input_tokens", null=True)
-    output_tokens = models.BigIntegerField(db_column="output_tokens", null=True)
-    battery_used = models.BigIntegerField(db_column="battery_used", null=True)
+    model = PlainTextField(db_column="model", null=True)
+    input_tokens = WholeField(db_column="input_tokens", null=True)
+    output_tokens = WholeField(db_column="output_tokens", null=True)
+    battery_used = WholeField(db_column="battery_used", null=True)
     cached = FlagField(db_column="cached", null=True)
     date = DayField(db_column="date", null=True)
     created_at = InstantField(db_column="created_at", null=True)
@@ -119,17 +119,17 @@ class ApiUsage(models.Model):
         verbose_name_plural = "API usage"
 
     def __str__(self) -> str:
-        return self.id
+        return f"{self.id}"
 
 
 class DailyUsageSummary(models.Model):
     """A user's day: battery in units, messages, and how often each model was used (JSON object)."""
 
-    id = models.TextField(primary_key=True, db_column="id")
+    id = PlainTextField(primary_key=True, db_column="id")
     user = key_to("chat.User", "user_id", "daily_usage")
     date = DayField(db_column="date", null=True)
-    total_battery_used = models.BigIntegerField(db_column="total_battery_used", null=True)
-    total_messages = models.BigIntegerField(db_column="total_messages", null=True)
+    total_battery_used = WholeField(db_column="total_battery_used", null=True)
+    total_messages = WholeField(db_column="total_messages", null=True)
     models_used = JSONTextField(db_column="models_used", null=True)
     created_at = InstantField(db_column="created_at", null=True)
     updated_at = InstantField(db_column="updated_at", null=True)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from django.db import models
 
-from database.fields import InstantField, JSONTextField
+from database.fields import InstantField, JSONTextField, PlainTextField, WholeField
 
 
 class AuditLog(models.Model):
     """One act upon an account. `metadata` tells who, and what was before and after."""
 
-    id = models.TextField(primary_key=True, db_column="id")
+    id = PlainTextField(primary_key=True, db_column="id")
     # No key to users stands on this column: an entry outlives the account that it tells of.
-    user_id = models.TextField("user", db_column="userId", null=True)
-    action = models.TextField(db_column="action")
-    resource_type = models.TextField(db_column="resourceType", null=True)
-    resource_id = models.TextField(db_column="resourceId", null=True)
+    user_id = PlainTextField("user", db_column="userId", null=True)
+    action = PlainTextField(db_column="action")
+    resource_type = PlainTextField(db_column="resourceType", null=True)
+    resource_id = PlainTextField(db_column="resourceId", null=True)
     metadata = JSONTextField(db_column="metadata", null=True)
     created_at = InstantField(db_column="createdAt", null=True)
 
@@ -33,9 +33,9 @@ class SchemaVersion(models.Model):
     """One SQL migration that was applied. `applied_at` is in Unix seconds, `checksum` a SHA-256 in hex."""
 
     version = models.IntegerField(primary_key=True, db_column="version")
-    name = models.TextField(db_column="name", null=True)
-    applied_at = models.IntegerField(db_column="applied_at", null=True)
-    checksum = models.TextField(db_column="checksum", null=True)
+    name = PlainTextField(db_column="name", null=True)
+    applied_at = WholeField(db_column="applied_at", null=True)
+    checksum = PlainTextField(db_column="checksum", null=True)
 
     class Meta:
         managed = False
