@@ -39,12 +39,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(engine: Engine) -> int:
-    for name, value in engine.environment().items():
-        print(f"export {name}={shlex.quote(value)}", flush=True)
-    print(f"The D1 engine serves on {engine.url}; Ctrl-C stops it.", file=sys.stderr)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
+    for name, value in engine.environment().items():
+        print(f"export {name}={shlex.quote(value)}", flush=True)
+    print(f"The D1 engine serves on {engine.url}; Ctrl-C stops it.", file=sys.stderr)
     stopped.wait()
     return 0
 

@@ -1,6 +1,7 @@
 // The real D1: workerd with one D1 service a database, reached through one worker on a direct socket.
 import { randomUUID } from "node:crypto";
 import http from "node:http";
+import { createInterface } from "node:readline";
 import { Miniflare } from "miniflare";
 import { databaseIds, stateFile } from "./pool.mjs";
 import { isWrite } from "./statements.mjs";
@@ -9,14 +10,18 @@ import { isWrite } from "./statements.mjs";
 // /query, which the engine runs in one transactionSync(); but it then folds rows into objects, and so
 // loses columns of one name and the columns of an empty result, which Cloudflare's /raw keeps.
 const BINDING = "__D1_BETA__";
+// What the engine throws instead of answering (a foreign key that is still violated at the end) is an error of the SQL too.
 const WORKER = `export default {
-  fetch(request, env) {
+  async fetch(request, env) {
     const [, id, format] = new URL(request.url).pathname.split("/");
     const url = "http://d1/query?resultsFormat=" + format;
-    return env["${BINDING}" + id].fetch(url, { method: "POST", body: request.body });
+    try {
+      return await env["${BINDING}" + id].fetch(url, { method: "POST", body: request.body });
+    } catch (error) {
+      return Response.json({ success: false, error: error.message });
+    }
   },
 };`;
-
 const EXPORT = "PRAGMA miniflare_d1_export(?,?,?);";
 
 export class Engine {
@@ -46,6 +51,7 @@ export class Engine {
       compatibilityDate: "2026-04-01",
       d1Databases: Object.fromEntries(databaseIds(this.size).map((id) => [BINDING + id, id])),
       d1Persist: `${this.directory}/v3/d1`,
+      handleRuntimeStdio: report,
       unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
     };
   }
@@ -143,6 +149,13 @@ export class Engine {
       request.on("error", reject);
       request.end(body);
     });
+  }
+}
+
+// What the engine logs, without its remark on every request that looks at its own tables' names.
+function report(stdout, stderr) {
+  for (const stream of [stdout, stderr]) {
+    createInterface(stream).on("line", (line) => line.includes("reserved _cf_ prefix") || console.error(line));
   }
 }
 

@@ -1,9 +1,11 @@
-"""The real D1 engine on loopback, as a Python object. Needs Node 20 or later, and nothing else outside the standard library."""
+"""The real D1 engine on loopback, as a Python object."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -39,8 +41,8 @@ class Engine:
 
     def __init__(self, directory: str | os.PathLike[str] | None = None, *, port: int = 0, size: int = 64) -> None:
         self._wanted_port, self._size = port, size
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._directory = None if directory is None else Path(directory).absolute()
+        self._wanted_directory = None if directory is None else Path(directory).absolute()
+        self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self.database = ""
@@ -73,9 +75,7 @@ class Engine:
     def start(self) -> Self:
         """Start the server and wait until it answers. Installs the npm packages on first use."""
         require_node()
-        if self._directory is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="d1-")
-            self._directory = Path(self._temporary.name)
+        self._directory = self._wanted_directory or Path(tempfile.mkdtemp(prefix="d1-"))
         self._directory.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
             self._command(),
@@ -102,7 +102,9 @@ class Engine:
             "read-token": self.read_token,
             "expired-token": self.expired_token,
         }
-        return ["node", "server.mjs", *(f"--{name}={value}" for name, value in options.items())]
+        # The server removes a temporary folder itself, so that it goes even when Python is killed.
+        temporary = [] if self._wanted_directory else ["--temporary"]
+        return ["node", "server.mjs", *temporary, *(f"--{name}={value}" for name, value in options.items())]
 
     def _read_ready_line(self, process: subprocess.Popen[bytes]) -> None:
         line = _stream(process.stdout).readline()
@@ -116,9 +118,9 @@ class Engine:
         process, self._process = self._process, None
         if process is not None:
             _end(process)
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = self._directory = None
+        if self._directory and not self._wanted_directory:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
 
     def environment(self, database: str | None = None) -> dict[str, str]:
         """The variables that point the console at this engine."""
@@ -148,15 +150,24 @@ class Engine:
         return [answer["results"]["rows"] for answer in answers]
 
     def fault(self, name: str, **options: Any) -> None:
-        """Let later requests meet a fault. Options: count, probability, skip, match, ms, retry_after."""
+        """Let later requests meet a fault. Options: count, probability, skip, match, ms, retry_after; see README.md."""
         self._control("POST", "faults", {"name": name, **options})
 
     def clear_faults(self) -> None:
         """Forget all faults."""
         self._control("DELETE", "faults")
 
+    def limit_rate(self, limit: int = 1200, *, window: float = 300, ban: float = 300, used: int = 0) -> None:
+        """Allow `limit` requests in `window` seconds, after which everything answers 429 for `ban` seconds."""
+        self._control("POST", "rate_limit", {"limit": limit, "window": window, "ban": ban, "used": used})
+
+    def settings(self, **changes: float) -> None:
+        """Change export_polls, export_idle_seconds, import_polls or import_group until the next reset."""
+        self._control("POST", "settings", changes)
+
     def counts(self) -> dict[str, Any]:
-        """Since the last reset: requests, statements, batches, writes, rows_read, rows_written, errors, faults, paths."""
+        """Numbers since the last reset: requests, statements, batches, writes, rows_read, rows_written, errors, faults;
+        and `paths`, a map from path to requests."""
         return dict(self._control("GET", "counts"))
 
     def log(self) -> list[dict[str, Any]]:
@@ -164,12 +175,16 @@ class Engine:
         return list(self._control("GET", "log"))
 
     def reset(self) -> None:
-        """Set the counts to zero and forget the log and all faults."""
+        """Set the counts to zero, forget the log, all faults, the rate limit and the settings."""
         self._control("POST", "reset")
 
     def state_file(self, database: str | None = None) -> Path:
         """The SQLite file of a database. Others may read it; write to it only while the engine is stopped."""
         return Path(self._control("GET", f"file?database={database or self.database}")["path"])
+
+    def bookmark(self, database: str | None = None) -> str:
+        """The time-travel bookmark of this moment, which can be restored."""
+        return str(self.api("GET", f"/{database or self.database}/time_travel/bookmark")["bookmark"])
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """Call Cloudflare's API below `.../d1/database` with the edit token; the `result` of its answer."""
@@ -200,13 +215,10 @@ def _stream(stream: IO[bytes] | None) -> IO[bytes]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     _stream(process.stdin).close()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    # The engine is in the server's group: should the server have died alone, this ends it.
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
     _stream(process.stdout).close()

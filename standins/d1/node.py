@@ -46,6 +46,12 @@ def node_environment() -> dict[str, str]:
     return {**without, "WRANGLER_SEND_METRICS": "false", "NO_COLOR": "1"}
 
 
+def wrangler(*arguments: str) -> list[str]:
+    """The command line of the pinned wrangler, which comes with the engine."""
+    require_node()
+    return ["node", str(HERE / "node_modules" / "wrangler" / "bin" / "wrangler.js"), *arguments]
+
+
 def _node_major() -> int:
     answer = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
     match = re.match(r"v(\d+)", answer)

@@ -1,4 +1,5 @@
 // Cloudflare's D1 paths on loopback over the real engine. Prints one line of JSON when it is ready; ends with its stdin.
+import { mkdirSync, rmSync } from "node:fs";
 import http from "node:http";
 import { parseArgs } from "node:util";
 import { Api } from "./api.mjs";
@@ -9,6 +10,7 @@ const { values: options } = parseArgs({
   options: {
     port: { type: "string", default: "0" },
     directory: { type: "string" },
+    temporary: { type: "boolean", default: false },
     size: { type: "string", default: "64" },
     account: { type: "string" },
     token: { type: "string" },
@@ -16,6 +18,11 @@ const { values: options } = parseArgs({
     "expired-token": { type: "string" },
   },
 });
+
+// What the engine leaves in its temporary folder goes with it.
+process.env.TMPDIR = `${options.directory}/tmp`;
+rmSync(process.env.TMPDIR, { recursive: true, force: true });
+mkdirSync(process.env.TMPDIR, { recursive: true });
 
 const size = Number(options.size);
 const engine = new Engine(options.directory, size);
@@ -33,6 +40,7 @@ async function stop() {
   server.close();
   server.closeAllConnections();
   await engine.stop();
+  rmSync(options.temporary ? options.directory : process.env.TMPDIR, { recursive: true, force: true });
   process.exit(0);
 }
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, stop);
