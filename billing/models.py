@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from django.core.validators import MinValueValidator
 from django.db import models
 
 from chat.models import key_to
 from database.fields import DayField, InstantField, JSONTextField, OuterOneToOneField, PlainTextField, WholeField
+from database.identifiers import id_validator
+
+NOT_NEGATIVE = [MinValueValidator(0)]
 
 
 class StoredStatus(models.TextChoices):
@@ -31,16 +35,24 @@ class SubscriptionPlan(models.Model):
 
     id = PlainTextField(primary_key=True, db_column="id")
     name = PlainTextField(db_column="name")
-    price_monthly = WholeField("monthly price (cents)", db_column="price_monthly", null=True)
-    price_annual = WholeField("annual price (cents)", db_column="price_annual", null=True)
-    battery_units = WholeField(db_column="battery_units", null=True)
-    daily_battery = WholeField("daily battery (units)", db_column="daily_battery", null=True)
+    price_monthly = WholeField("monthly price (cents)", db_column="price_monthly", null=True, validators=NOT_NEGATIVE)
+    price_annual = WholeField("annual price (cents)", db_column="price_annual", null=True, validators=NOT_NEGATIVE)
+    battery_units = WholeField(db_column="battery_units", null=True, validators=NOT_NEGATIVE)
+    daily_battery = WholeField("daily battery (units)", db_column="daily_battery", null=True, validators=NOT_NEGATIVE)
     features = JSONTextField(db_column="features", null=True, blank=True)
     stripe_price_id_monthly = PlainTextField(
-        "monthly Stripe price", db_column="stripe_price_id_monthly", null=True, blank=True
+        "monthly Stripe price",
+        db_column="stripe_price_id_monthly",
+        null=True,
+        blank=True,
+        validators=[id_validator("price")],
     )
     stripe_price_id_annual = PlainTextField(
-        "annual Stripe price", db_column="stripe_price_id_annual", null=True, blank=True
+        "annual Stripe price",
+        db_column="stripe_price_id_annual",
+        null=True,
+        blank=True,
+        validators=[id_validator("price")],
     )
     created_at = InstantField(db_column="created_at", null=True)
     updated_at = InstantField(db_column="updated_at", null=True)
@@ -57,9 +69,15 @@ class UserSubscription(models.Model):
     id = PlainTextField(primary_key=True, db_column="id")
     user = key_to("chat.User", "user_id", "subscriptions")
     plan = key_to("billing.SubscriptionPlan", "plan_id", "subscriptions")
-    stripe_customer_id = PlainTextField("Stripe customer", db_column="stripe_customer_id", null=True, blank=True)
+    stripe_customer_id = PlainTextField(
+        "Stripe customer", db_column="stripe_customer_id", null=True, blank=True, validators=[id_validator("cus")]
+    )
     stripe_subscription_id = PlainTextField(
-        "Stripe subscription", db_column="stripe_subscription_id", null=True, blank=True
+        "Stripe subscription",
+        db_column="stripe_subscription_id",
+        null=True,
+        blank=True,
+        validators=[id_validator("sub")],
     )
     status = PlainTextField(db_column="status", null=True, choices=StoredStatus)
     current_period_start = InstantField(db_column="current_period_start", null=True, blank=True)
@@ -89,8 +107,10 @@ class UserBattery(models.Model):
         db_constraint=False,
         related_name="battery",
     )
-    total_balance = WholeField("balance (units)", db_column="total_balance", null=True)
-    daily_allowance = WholeField("daily allowance (units)", db_column="daily_allowance", null=True)
+    total_balance = WholeField("balance (units)", db_column="total_balance", null=True, validators=NOT_NEGATIVE)
+    daily_allowance = WholeField(
+        "daily allowance (units)", db_column="daily_allowance", null=True, validators=NOT_NEGATIVE
+    )
     last_daily_reset = DayField(db_column="last_daily_reset", null=True)
     created_at = InstantField(db_column="created_at", null=True)
     updated_at = InstantField(db_column="updated_at", null=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from django.core.validators import validate_email
 from django.db import models
 
 from database.fields import DayField, FlagField, InstantField, JSONTextField, PlainTextField, WholeField
+from database.identifiers import id_validator
 
 
 class SubscriptionStatus(models.TextChoices):
@@ -37,15 +39,19 @@ def key_to(model: str, column: str, related_name: str) -> models.ForeignKey:
 class User(models.Model):
     """An account of OmniChat. `id` is the Clerk user id."""
 
-    id = PlainTextField("Clerk id", primary_key=True, db_column="id")
-    email = PlainTextField(db_column="email", unique=True)
+    id = PlainTextField("Clerk id", primary_key=True, db_column="id", validators=[id_validator("user")])
+    email = PlainTextField(db_column="email", unique=True, validators=[validate_email])
     name = PlainTextField(db_column="name", null=True, blank=True)
     avatar_url = PlainTextField("avatar URL", db_column="avatarUrl", null=True, blank=True)
-    stripe_customer_id = PlainTextField("Stripe customer", db_column="stripeCustomerId", null=True, blank=True)
+    stripe_customer_id = PlainTextField(
+        "Stripe customer", db_column="stripeCustomerId", null=True, blank=True, validators=[id_validator("cus")]
+    )
     subscription_status = PlainTextField(
         db_column="subscriptionStatus", null=True, blank=True, choices=SubscriptionStatus
     )
-    subscription_id = PlainTextField("Stripe subscription", db_column="subscriptionId", null=True, blank=True)
+    subscription_id = PlainTextField(
+        "Stripe subscription", db_column="subscriptionId", null=True, blank=True, validators=[id_validator("sub")]
+    )
     tier = PlainTextField(db_column="tier", null=True, blank=True, choices=Tier)
     created_at = InstantField(db_column="createdAt", null=True)
     updated_at = InstantField(db_column="updatedAt", null=True)

@@ -53,6 +53,7 @@ class StoredMixin:
     """A column that is read from the cell as it is, whichever engine gives it, and may hold what it should not."""
 
     input_class: type[forms.Field]
+    null: bool
 
     def get_internal_type(self) -> str:
         # No converter of a database backend runs: those of dates and booleans fail on what apps have written.
@@ -96,6 +97,8 @@ class StoredMixin:
             # The admin's split inputs and date pickers can't show an odd value.
             form_class, choices_form_class = self.input_class, None
             kwargs.pop("widget", None)
+            if self.input_class is inputs.TextInput and self.null:
+                kwargs.setdefault("empty_value", None)
         return Field.formfield(self, form_class, choices_form_class, **kwargs)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Form fields for OmniChat's columns: they show an odd value as it is and give it back unchanged."""
+"""Form fields for OmniChat's columns: they show an odd value as it is, and know what was not typed over."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from django.utils import timezone
 from database.values import Odd, json_text, read_day, read_instant, read_json
 
 
-class KeepsOdd(forms.Field):
-    """What was not typed over is returned as the very value that the form began with."""
+class CellInput(forms.Field):
+    """An input in which a value stands as text. Text that is still the same is no change, odd or not."""
+
+    widget: Any = forms.TextInput
 
     def shown(self, value: Any) -> str:
         """The text by which a value stands in the input."""
@@ -30,7 +32,12 @@ class KeepsOdd(forms.Field):
         return value if value is None or isinstance(value, str) else self.shown(value)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return _same_lines(data) != _same_lines(self.prepare_value(initial))
+        if self.disabled or same_lines(data) == same_lines(self.prepare_value(initial)):
+            return False
+        try:
+            return isinstance(initial, Odd) or bool(self.to_python(data) != initial)
+        except ValidationError:
+            return True
 
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values:
@@ -38,26 +45,28 @@ class KeepsOdd(forms.Field):
         return self.parse(value) if isinstance(value, str) else value
 
 
-def _same_lines(text: Any) -> str:
-    # A browser sends CRLF for whichever line end stood in a text area.
-    return "" if text is None else str(text).replace("\r\n", "\n")
+def same_lines(text: Any) -> str:
+    """A browser sends CRLF for whichever line end stood in a text area."""
+    return "" if text is None else str(text).replace("\r\n", "\n").replace("\r", "\n")
 
 
-class InstantInput(KeepsOdd):
+class InstantInput(CellInput):
     def shown(self, value: datetime) -> str:
         local = timezone.localtime(value).replace(tzinfo=None)
         return local.isoformat(" ", "milliseconds").removesuffix(".000")
 
     def parse(self, text: str) -> datetime:
-        value = read_instant(text.strip())
+        text = text.strip()
+        value = read_instant(text)
         if value is None or isinstance(value, Odd):
             raise ValidationError("Enter a date and time like 2026-11-22 14:03:09.", code="invalid")
-        naive = datetime.combine(value.date(), value.time())
-        # Without a Z the text is meant in the time zone that the form is shown in.
-        return value if text.strip().endswith(("Z", "+00:00")) or text.isdigit() else timezone.make_aware(naive)
+        if text.isdigit() or text.endswith(("Z", "+00:00")):
+            return datetime.combine(value.date(), value.timetz())
+        # Without a Z the text is meant in the time zone in which the form shows instants.
+        return timezone.make_aware(datetime.combine(value.date(), value.time()))
 
 
-class DayInput(KeepsOdd):
+class DayInput(CellInput):
     def shown(self, value: date) -> str:
         return value.isoformat()[:10]
 
@@ -65,41 +74,56 @@ class DayInput(KeepsOdd):
         value = read_day(text.strip())
         if value is None or isinstance(value, Odd):
             raise ValidationError("Enter a date like 2026-11-22.", code="invalid")
-        return value
+        return date(value.year, value.month, value.day)
 
 
-class JSONInput(KeepsOdd):
+class JSONInput(CellInput):
     widget = forms.Textarea
 
     def shown(self, value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, indent=2)
 
-    def prepare_value(self, value: Any) -> Any:
-        # A bound form gives the typed text, a fresh one the value: only a JSON string is text in both.
-        return value.text if isinstance(value, Odd) else value if value is None else self._text(value)
-
-    def _text(self, value: Any) -> str:
-        return value if isinstance(value, str) else self.shown(value)
-
     def parse(self, text: str) -> Any:
-        value = read_json(text)
-        if isinstance(value, Odd):
-            try:
-                return read_json(json_text(json.loads(text)))
-            except (ValueError, RecursionError) as error:
-                raise ValidationError("Enter valid JSON.", code="invalid") from error
-        return value
+        try:
+            value = read_json(json_text(json.loads(text)))
+        except (ValueError, RecursionError) as error:
+            raise ValidationError("Enter valid JSON.", code="invalid") from error
+        return None if isinstance(value, Odd) else value
 
 
-class FlagInput(forms.NullBooleanField):
-    widget = forms.NullBooleanSelect
+class FlagInput(CellInput):
+    widget = forms.Select(choices=[("", "Unknown"), ("true", "Yes"), ("false", "No")])
+
+    def shown(self, value: Any) -> str:
+        return "true" if value else "false"
+
+    def parse(self, text: str) -> bool:
+        if text not in ("true", "false"):
+            raise ValidationError("Choose Yes or No.", code="invalid")
+        return text == "true"
 
 
-class WholeInput(forms.IntegerField):
-    def prepare_value(self, value: Any) -> Any:
-        return value.text if isinstance(value, Odd) else value
+class WholeInput(CellInput):
+    widget = forms.TextInput(attrs={"inputmode": "numeric"})
+
+    def parse(self, text: str) -> int:
+        try:
+            return int(text)
+        except ValueError as error:
+            raise ValidationError("Enter a whole number.", code="invalid") from error
 
 
-class TextInput(forms.CharField):
-    def prepare_value(self, value: Any) -> Any:
-        return value.text if isinstance(value, Odd) else value
+class TextInput(CellInput):
+    """`empty_value` is what an emptied input stands for."""
+
+    def __init__(self, *, empty_value: str | None = "", **kwargs: Any) -> None:
+        self.empty_value = empty_value
+        super().__init__(**kwargs)
+
+    def parse(self, text: str) -> str:
+        if "\0" in text:
+            raise ValidationError("A text may not hold a NUL character.", code="invalid")
+        return text.strip()
+
+    def to_python(self, value: Any) -> Any:
+        return super().to_python(value) or self.empty_value

@@ -1,0 +1,54 @@
+"""The forms by which staff edit plans and subscriptions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from billing.models import SubscriptionPlan, UserSubscription
+from database.edit_form import EditForm
+
+
+class PlanForm(EditForm):
+    """Prices in cents, battery in units."""
+
+    class Meta:
+        model = SubscriptionPlan
+        fields = (
+            "name",
+            "price_monthly",
+            "price_annual",
+            "battery_units",
+            "daily_battery",
+            "features",
+            "stripe_price_id_monthly",
+            "stripe_price_id_annual",
+        )
+
+
+class SubscriptionForm(EditForm):
+    class Meta:
+        model = UserSubscription
+        fields = (
+            "user",
+            "plan",
+            "status",
+            "stripe_customer_id",
+            "stripe_subscription_id",
+            "current_period_start",
+            "current_period_end",
+            "cancel_at",
+            "canceled_at",
+            "trial_end",
+        )
+
+    def clean(self) -> dict[str, Any]:
+        start, end = self.value_of("current_period_start"), self.value_of("current_period_end")
+        # Where both are as they were found, their order is not this edit's business.
+        if {"current_period_start", "current_period_end"} & self.cleaned_data.keys() and _after(start, end):
+            self.add_error("current_period_end", "The period has to end after its start.")
+        return super().clean() or {}
+
+
+def _after(start: Any, end: Any) -> bool:
+    return isinstance(start, datetime) and isinstance(end, datetime) and start >= end
