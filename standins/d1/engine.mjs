@@ -51,6 +51,8 @@ export class Engine {
       compatibilityDate: "2026-04-01",
       d1Databases: Object.fromEntries(databaseIds(this.size).map((id) => [BINDING + id, id])),
       d1Persist: `${this.directory}/v3/d1`,
+      cf: false, // else it is fetched from the network
+      telemetry: { enabled: false },
       handleRuntimeStdio: report,
       unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
     };
