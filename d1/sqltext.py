@@ -1,0 +1,149 @@
+"""What a statement does, read from its text: whether it writes, which table, which tables it names."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from functools import lru_cache
+from typing import NamedTuple
+
+_WORD = re.compile(
+    r"""(?P<skip>'(?:[^']|'')*'|--[^\n]*|/\*.*?(?:\*/|\Z))
+    |"(?P<double>(?:[^"]|"")*)"|`(?P<back>(?:[^`]|``)*)`|\[(?P<bracket>[^\]]*)\]
+    |(?P<word>[A-Za-z_]\w*)|(?P<param>%s|%\(\w+\)s)|(?P<mark>[().,;])""",
+    re.VERBOSE | re.DOTALL,
+)
+_READING_PRAGMAS = frozenset(
+    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list foreign_key_check "
+    "foreign_keys quick_check".split()
+)
+_WRITING = frozenset(("INSERT", "REPLACE", "UPDATE", "DELETE"))
+
+
+class Token(NamedTuple):
+    """`text` is upper case for a bare word; `name` is what it would name, in lower case."""
+
+    text: str
+    name: str
+    depth: int
+    start: int
+    end: int
+
+
+@lru_cache(maxsize=1024)
+def tokens(sql: str) -> tuple[Token, ...]:
+    """Words, quoted names, parameters and marks of a statement, without literals and comments."""
+    found: list[Token] = []
+    depth = 0
+    for match in _WORD.finditer(sql):
+        if match["skip"] is not None:
+            continue
+        depth -= match[0] == ")"
+        quoted = next((match[kind] for kind in ("double", "back", "bracket") if match[kind] is not None), None)
+        name = (quoted if quoted is not None else match["word"] or "").lower()
+        found.append(Token("" if quoted is not None else match[0].upper(), name, depth, match.start(), match.end()))
+        depth += match[0] == "("
+    return tuple(found)
+
+
+@lru_cache(maxsize=2048)
+def verb(sql: str) -> str:
+    """The first word; for WITH the first that reads or writes, outside of its parentheses."""
+    words = tokens(sql)
+    first = words[0].text if words else ""
+    if first == "WITH":
+        choices = _WRITING | {"SELECT", "VALUES"}
+        return next((word.text for word in words if word.depth == 0 and word.text in choices), first)
+    return first
+
+
+@lru_cache(maxsize=2048)
+def is_read(sql: str) -> bool:
+    """Whether the statement changes nothing."""
+    word = verb(sql)
+    if word == "PRAGMA":
+        words = tokens(sql)
+        return len(words) > 1 and words[1].name in _READING_PRAGMAS and "=" not in sql
+    return word in ("SELECT", "VALUES", "EXPLAIN")
+
+
+@lru_cache(maxsize=2048)
+def returns_rows(sql: str) -> bool:
+    """Whether a writing statement has RETURNING."""
+    return any(token.text == "RETURNING" and token.depth == 0 for token in tokens(sql))
+
+
+@lru_cache(maxsize=2048)
+def written_tables(sql: str) -> frozenset[str]:
+    """The tables that a writing statement changes or makes, in lower case. Triggers and cascades are not seen."""
+    words = [token for token in tokens(sql) if token.depth == 0]
+    place = {"INSERT": ("INTO",), "REPLACE": ("INTO",), "DELETE": ("FROM",), "UPDATE": ("UPDATE",)}
+    markers = place.get(verb(sql), ("TABLE", "VIEW", "ON", "TO"))
+    return frozenset(_name_after(words, number) for number, word in enumerate(words) if word.text in markers) - {""}
+
+
+def _name_after(words: list[Token], number: int) -> str:
+    """The name that follows, past IF NOT EXISTS, OR IGNORE and the schema's name."""
+    rest = words[number + 1 :]
+    while rest and rest[0].text in {"IF", "NOT", "EXISTS", "OR", "IGNORE", "REPLACE", "ABORT", "FAIL", "ROLLBACK"}:
+        rest = rest[1:]
+    if len(rest) > 2 and rest[1].text == ".":
+        rest = rest[2:]
+    return rest[0].name if rest else ""
+
+
+@lru_cache(maxsize=2048)
+def named(sql: str) -> frozenset[str]:
+    """All names of a statement that may be tables: not those after a dot or AS. In lower case."""
+    words = tokens(sql)
+    pairs = zip((None, *words), words, strict=False)
+    return frozenset(word.name for before, word in pairs if not (before and before.text in (".", "AS"))) - {""}
+
+
+def split(script: str) -> list[str]:
+    """The statements of a script, as SQLite itself finds their ends; those of comments alone are left out."""
+    found, begin = [], ""
+    for piece in script.replace("\r\n", "\n").split(";"):
+        begin += piece + ";"
+        if sqlite3.complete_statement(begin):
+            found.append(begin.strip())
+            begin = ""
+    found.append(begin.removesuffix(";").strip())
+    return [statement for statement in found if tokens(statement) and statement.strip("; \n")]
+
+
+class Matches(NamedTuple):
+    """The rows that an UPDATE or DELETE is about: `table` as written, the text after WHERE, parameters before it."""
+
+    table: str
+    condition: str
+    skipped: int
+
+
+@lru_cache(maxsize=2048)
+def matches(sql: str) -> Matches | None:
+    """What an UPDATE or DELETE of one table matches; None where the text is not of that plain kind."""
+    words = tokens(sql)
+    top = [word for word in words if word.depth == 0]
+    if not top or top[0].text not in ("UPDATE", "DELETE"):
+        return None
+    where = next((word for word in top if word.text == "WHERE"), None)
+    head = [word for word in top[1:] if where is None or word.start < where.start]
+    first = 1 if top[0].text == "DELETE" else 0
+    if len(head) <= first or not _is_plain(top, head, head[first + 1 :]):
+        return None
+    table = sql[head[first].start : head[first].end]
+    if where is None:
+        return Matches(table, "1", 0)
+    skipped = sum(word.text == "%S" or word.text.startswith("%(") for word in words if word.start < where.start)
+    return Matches(table, sql[where.end :].strip().rstrip(";"), skipped)
+
+
+def _is_plain(top: list[Token], head: list[Token], rest: list[Token]) -> bool:
+    """One table under its own name, without a clause that narrows or widens what the condition says."""
+    return (
+        not any(word.text in ("RETURNING", "ORDER", "LIMIT") for word in top)
+        and head[0].text != "OR"
+        and not any(word.text in ("FROM", "AS", "INDEXED", ".") for word in rest[:1])
+        and not any(word.text == "FROM" for word in rest)
+    )

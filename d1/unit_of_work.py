@@ -1,0 +1,80 @@
+"""The writes of a block, which wait for its end and then go out as one batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from d1.sqltext import written_tables
+from d1.statement import Statement, literal
+
+
+def failing(name: str) -> str:
+    """An SQL expression that fails, and whose error text carries the name."""
+    return f"json_extract('{{}}',{literal('guard:' + name)})"
+
+
+def guard(name: str, condition: str, params: list[Any]) -> Statement:
+    """A statement that fails with the name unless the condition is true. `condition` is as D1 takes it."""
+    # Under a CASE, or SQLite computes the constant ahead of the condition and always fails.
+    return Statement(f"SELECT CASE WHEN ({condition}) THEN 1 ELSE {failing(name)} END", params)
+
+
+@dataclass(eq=False)
+class Write:
+    """A statement that waits. `check` is sent right before it, once somebody has relied on its row count."""
+
+    statement: Statement
+    check: Statement | None = None
+
+
+@dataclass
+class UnitOfWork:
+    """What waits in a block.
+
+    `seen` holds, for a table and key column, the keys of rows that this block has read or inserted: an UPDATE of one
+    of them matches one row, without asking again. `next_ids` holds the next key of a table with an automatic one.
+    """
+
+    writes: list[Write] = field(default_factory=list)
+    seen: dict[tuple[str, str], set[Any]] = field(default_factory=dict)
+    next_ids: dict[str, int] = field(default_factory=dict)
+    unnumbered: dict[str, int] = field(default_factory=dict)
+    _marks: dict[str, int] = field(default_factory=dict)
+    _tables: list[frozenset[str]] = field(default_factory=list)
+
+    def add(self, sql: str, statement: Statement) -> Write:
+        """Let a write wait."""
+        write = Write(statement)
+        self.writes.append(write)
+        self._tables.append(written_tables(sql))
+        return write
+
+    def tables(self, until: Write | None = None) -> frozenset[str]:
+        """The tables that the waiting writes change; with `until`, only those before it."""
+        end = len(self.writes) if until is None else next(n for n, write in enumerate(self.writes) if write is until)
+        return frozenset[str]().union(*self._tables[:end])
+
+    def statements(self, until: Write | None = None) -> list[Statement]:
+        """What to send, in order; with `until`, what comes before that write."""
+        found: list[Statement] = []
+        for write in self.writes:
+            if write is until:
+                break
+            found += [write.check, write.statement] if write.check else [write.statement]
+        return found
+
+    def mark(self, savepoint: str) -> None:
+        """Remember where an inner block begins."""
+        self._marks[savepoint] = len(self.writes)
+
+    def roll_back_to(self, savepoint: str) -> None:
+        """Drop the writes of an inner block, and what was known about rows that they made."""
+        length = self._marks.get(savepoint, 0)
+        if length < len(self.writes):
+            del self.writes[length:], self._tables[length:]
+            self.seen.clear()
+
+    def release(self, savepoint: str) -> None:
+        """Keep the writes of an inner block."""
+        self._marks.pop(savepoint, None)

@@ -1,0 +1,95 @@
+"""What a waiting batch would do, found out without leaving anything behind.
+
+A batch that ends in a statement that fails is rolled back, and the error's text can carry a number out of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from d1 import sqltext
+from d1.errors import GuardFailed
+from d1.failures import as_django
+from d1.statement import Statement, render
+from d1.unit_of_work import UnitOfWork, Write, failing, guard
+
+if TYPE_CHECKING:
+    from d1.dbapi import Connection, Params
+
+_KEY_CONDITION = re.compile(r'"(\w+)"\."(\w+)" (?:= %s|IN \(%s(?:, %s)*\))\Z')
+
+
+def count_of(connection: Connection, write: Write, sql: str, params: Params) -> int:
+    """The rows that a waiting UPDATE or DELETE matches; -1 where its text does not tell. Guards the count."""
+    plain, unit = sqltext.matches(sql), connection.unit
+    if plain is None or unit is None or write not in unit.writes:
+        return -1
+    values = params if params is None or isinstance(params, Mapping) else list(params)[plain.skipped :]
+    known = _known(unit, plain, values)
+    counting = render(f"SELECT count(*) FROM {plain.table} WHERE {plain.condition}", values)
+    count = known if known is not None else _count(connection, unit, write, counting, sql)
+    name = f"{count} rows of {plain.table} matched by the block's {sqltext.verb(sql)}"
+    write.check = guard(name, f"({counting.sql}) = {count}", counting.params)
+    if sqltext.verb(sql) == "DELETE":
+        unit.seen.clear()
+    return count
+
+
+def _known(unit: UnitOfWork, plain: sqltext.Matches, values: Any) -> int | None:
+    """How many rows a condition on keys alone matches, if the block has seen them all."""
+    found = _KEY_CONDITION.match(plain.condition)
+    if not found or values is None:
+        return None
+    seen = unit.seen.get((found[1], found[2]), frozenset())
+    return len(set(values)) if all(value in seen for value in values) else None
+
+
+def _count(connection: Connection, unit: UnitOfWork, write: Write, counting: Statement, sql: str) -> int:
+    before = unit.statements(until=write)
+    if before and unit.tables(until=write) & sqltext.named(sql):
+        return _rehearse(connection, before, counting)
+    return int(connection.read([counting])[0].rows[0][0])
+
+
+def _rehearse(connection: Connection, before: Sequence[Statement], counting: Statement) -> int:
+    """The count that a read would give after the writes before it, which are rolled back again."""
+    reveal = f"SELECT json_extract('{{}}','guard:='||({counting.sql}))"
+    try:
+        connection.write([*before, Statement(reveal, counting.params)])
+    except GuardFailed as answer:
+        if answer.name.startswith("="):
+            return int(answer.name[1:])
+        raise
+    raise AssertionError("a statement that must fail did not")
+
+
+def find_failing(connection: Connection, statements: Sequence[Statement], error: Exception) -> Exception:
+    """The same error with `statement_number` (from 1) and `statement` (SQL) of the one that fails.
+
+    Each look is a prefix of the batch that ends in a failing statement, so nothing stays. The error of a batch that
+    fails in no prefix (at the commit itself, or only by chance) carries None.
+    """
+    low, high = 0, len(statements)
+    while low < high:
+        middle = (low + high) // 2
+        if _passes(connection, statements[: middle + 1]):
+            low = middle + 1
+        else:
+            high = middle
+    found: Any = as_django(error)
+    fails = low < len(statements)
+    found.statement_number = low + 1 if fails else None
+    found.statement = statements[low].sql if fails else None
+    return found  # type: ignore[no-any-return]
+
+
+def _passes(connection: Connection, prefix: Sequence[Statement]) -> bool:
+    try:
+        connection.write([*prefix, Statement(f"SELECT {failing('end of the prefix')}", [])])
+    except GuardFailed as answer:
+        return answer.name == "end of the prefix"
+    except Exception:
+        return False
+    raise AssertionError("a statement that must fail did not")
