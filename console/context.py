@@ -14,24 +14,37 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext, gettext_lazy
 
-#: The groups of the sidebar: (its name, {model: icon}). A model in none of them stands in the last, so none is lost.
-GROUPS: tuple[tuple[Any, dict[str, str]], ...] = (
-    (gettext_lazy("People"), {"chat.user": "users", "chat.conversation": "chat", "chat.message": "message"}),
+#: The groups of the sidebar: (its name, {model: (icon, its name here or None)}). What stands in none is put last.
+GROUPS: tuple[tuple[Any, dict[str, tuple[str, Any]]], ...] = (
+    (
+        gettext_lazy("People"),
+        {"chat.user": ("users", None), "chat.conversation": ("chat", None), "chat.message": ("message", None)},
+    ),
     (
         gettext_lazy("Money"),
         {
-            "billing.subscriptionplan": "tag",
-            "billing.usersubscription": "card",
-            "billing.userbattery": "battery",
-            "billing.batterytransaction": "ledger",
+            "billing.subscriptionplan": ("tag", gettext_lazy("Plans")),
+            "billing.usersubscription": ("card", gettext_lazy("Subscriptions")),
+            "billing.userbattery": ("battery", None),
+            "billing.batterytransaction": ("ledger", None),
         },
     ),
-    (gettext_lazy("Usage"), {"chat.apiusage": "pulse", "chat.dailyusagesummary": "calendar"}),
+    (
+        gettext_lazy("Usage"),
+        {"chat.apiusage": ("pulse", None), "chat.dailyusagesummary": ("calendar", None)},
+    ),
     (
         gettext_lazy("Record"),
-        {"database.auditlog": "scroll", "database.schemaversion": "layers", "console.staffevent": "eye"},
+        {
+            "database.auditlog": ("scroll", None),
+            "database.schemaversion": ("layers", None),
+            "console.staffevent": ("eye", None),
+        },
     ),
-    (gettext_lazy("Staff"), {"auth.user": "badge", "auth.group": "shield"}),
+    (
+        gettext_lazy("Staff"),
+        {"auth.user": ("badge", gettext_lazy("Logins")), "auth.group": ("shield", gettext_lazy("Roles"))},
+    ),
 )
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -80,18 +93,18 @@ def navigation(request: HttpRequest) -> list[Group]:
         if model["admin_url"]
     }
     known = {label for _, labels in GROUPS for label in labels}
-    rest = {label: "square" for label in models if label not in known}
+    rest = {label: ("square", None) for label in models if label not in known}
     found = (
         Group(str(name), list(_links(request, models, labels))) for name, labels in (*GROUPS, (gettext("More"), rest))
     )
     return [group for group in found if group.links]
 
 
-def _links(request: HttpRequest, models: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[Link]:
-    for label, icon in labels.items():
+def _links(request: HttpRequest, models: Mapping[str, Any], labels: Mapping[str, tuple[str, Any]]) -> Iterator[Link]:
+    for label, (icon, name) in labels.items():
         if label in models:
             url = models[label]["admin_url"]
-            yield Link(models[label]["name"], url, icon, request.path.startswith(url))
+            yield Link(str(name or models[label]["name"]), url, icon, request.path.startswith(url))
 
 
 def console(request: HttpRequest) -> dict[str, Any]:

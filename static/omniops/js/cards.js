@@ -1,11 +1,12 @@
-/* On a phone the rows of a list become cards, so each cell carries the name of its column. */
+/* The names of a list's columns on its cells, for the cards of a phone; and heads of numbers above their numbers. */
 export function labelCards(root) {
   const table = root.querySelector("#result_list");
   if (!table) return;
-  const names = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.name);
+  const heads = [...table.tHead.rows[0].cells];
   for (const row of table.tBodies[0].rows) {
     [...row.cells].forEach((cell, column) => {
-      if (names[column]) cell.dataset.label = names[column];
+      if (heads[column]?.dataset.name) cell.dataset.label = heads[column].dataset.name;
+      if (cell.querySelector(":scope > .number")) heads[column].classList.add("number");
     });
   }
 }

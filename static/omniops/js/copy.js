@@ -1,4 +1,4 @@
-/* A button beside each `<code class="id" data-copy>`; says that it copied, to the eye and to a screen reader. */
+/* A button beside each `<code class="id">`; says that it copied, to the eye and to a screen reader. */
 const SHOWN_FOR = 1500;
 
 function icon(name) {
@@ -37,8 +37,9 @@ export function offerCopies(root) {
   // A page served without TLS from elsewhere than this machine has no clipboard.
   if (!navigator.clipboard) return;
   const words = root.body.dataset;
-  for (const code of root.querySelectorAll("[data-copy]")) {
+  for (const code of root.querySelectorAll("code.id")) {
     const text = code.dataset.copy || code.textContent.trim();
+    code.title ||= text;
     (code.closest("a") || code).after(button(text, { copy: words.wordCopy, copied: words.wordCopied }));
   }
 }
