@@ -64,15 +64,20 @@ export class Api {
     }
   }
 
-  async #work({ request, url, body, account, id, path }) {
-    if (url.pathname.startsWith("/__files__/")) return this.transfers.file(request, url, body);
-    if (!account) throw answers.noRoute();
+  async #work(call) {
+    if (call.url.pathname.startsWith("/__files__/")) return this.transfers.file(call.request, call.url, call.body);
+    if (!call.account) throw answers.noRoute();
     const headers = this.rateLimit.take();
+    const answer = await this.#settled(() => this.#admitted(call));
+    return { ...answer, headers: { ...answer.headers, ...headers } };
+  }
+
+  async #admitted({ request, url, body, account, id, path }) {
     const token = this.#token(request, account);
     if (id && !this.pool.get(id)) throw answers.noDatabase(id);
     const call = { method: request.method, url, id, path, token, json: parseJson(body) };
     const isQuery = request.method === "POST" && (path === "/query" || path === "/raw");
-    return { ...(await (isQuery ? this.#query(call) : databases(this, call))), headers };
+    return isQuery ? this.#query(call) : databases(this, call);
   }
 
   #token(request, account) {

@@ -22,7 +22,11 @@ const ROUTES = {
   "DELETE rate_limit": (api) => api.rateLimit.set(null),
   "POST settings": (api, changes) => Object.assign(api.settings, changes),
   "POST empty": (api, { database }) => empty(api, database),
-  "GET file": (api, _, url) => ({ path: api.engine.stateFile(url.searchParams.get("database")) }),
+  "GET file": async (api, _, url) => {
+    const database = url.searchParams.get("database");
+    await api.engine.rows(database, "SELECT 1"); // the first request makes the file
+    return { path: api.engine.stateFile(database) };
+  },
 };
 
 export async function control(api, request, url, body) {

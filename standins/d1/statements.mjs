@@ -2,7 +2,7 @@
 
 const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|[A-Za-z_]\w*|;|[^\sA-Za-z_]|\s+/g;
 const COMMENT = /^(--|\/\*)/;
-const WRITING = new Set(["INSERT", "UPDATE", "DELETE", "REPLACE"]);
+const WRITING = new Set(["INSERT", "UPDATE", "DELETE", "INTO"]); // REPLACE alone may be the function
 const READING = new Set(["SELECT", "VALUES", "EXPLAIN"]);
 const READ_PRAGMAS = new Set([
   "TABLE_INFO", "TABLE_XINFO", "TABLE_LIST", "INDEX_LIST", "INDEX_INFO", "INDEX_XINFO",

@@ -68,10 +68,11 @@ def test_the_token_decides(call: Call, table: Engine) -> None:
         ("/* SELECT */ DELETE FROM t", 403),
         ("WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x", 403),
         ("SELECT 1; DROP TABLE t", 403),
+        ("WITH x AS (SELECT 1) REPLACE INTO t SELECT * FROM x", 403),
         ("CREATE TABLE u (a)", 403),
         ("PRAGMA optimize", 403),
         ("WITH x AS (SELECT 'INSERT' AS a) SELECT * FROM x", 200),
-        ("SELECT replace('INSERT', 'I', 'O')", 200),
+        ("WITH x AS (SELECT replace('INSERT', 'I', 'O') AS a) SELECT * FROM x", 200),
         ("EXPLAIN QUERY PLAN SELECT * FROM t", 200),
         ("VALUES (1)", 200),
         ("PRAGMA table_info(t)", 200),
@@ -192,7 +193,8 @@ def test_an_unknown_fault_is_refused_with_the_names_there_are(call: Call, engine
 
 def test_the_rate_limit_is_seen_coming_and_then_bans(call: Call, table: Engine) -> None:
     table.limit_rate(1200, used=1198, ban=60)
-    remaining = [call("POST", "/raw", COUNT).headers["x-ratelimit-remaining"] for _ in range(2)]
+    bodies = (COUNT, {"sql": "nonsense"})
+    remaining = [call("POST", "/raw", body).headers["x-ratelimit-remaining"] for body in bodies]
     answer = call("POST", "/raw", COUNT, token=table.read_token)
     assert (remaining, answer.status, answer.headers["retry-after"]) == (["1", "0"], 429, "60")
     table.reset()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from standins.d1 import Engine, EngineError, NodeError, __main__, missing_reason, node
+from standins.d1 import Engine, EngineError, NodeError, __main__, missing_reason, node, wrangler
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +131,28 @@ def test_an_old_node_is_an_error_that_says_which(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(node, "_node_major", lambda: 18)
     assert missing_reason() == "Node 18 is too old; the D1 engine needs Node 20 or later"
     assert node.missing_reason() == missing_reason()
+
+
+def test_an_installation_that_fails_says_what_npm_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho 'the registry cannot be reached' >&2\nexit 1\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(node, "_installed", lambda: False)
+    with pytest.raises(NodeError, match=r"npm could not install the D1 engine.*\n.*registry cannot be reached"):
+        Engine().start()
+
+
+def test_wrangler_reads_the_state_of_a_stopped_engine(tmp_path: Path) -> None:
+    with Engine(tmp_path / "state") as engine:
+        engine.execute("CREATE TABLE t (a)", "INSERT INTO t VALUES ('left here')")
+        config = f'[[d1_databases]]\nbinding = "DB"\ndatabase_name = "omnichat"\ndatabase_id = "{engine.database}"\n'
+    (tmp_path / "wrangler.toml").write_text(f'name = "test"\ncompatibility_date = "2026-04-01"\n{config}')
+    options = ("--local", "--persist-to", "state", "--json", "--command", "SELECT a FROM t")
+    variables = os.environ | {"WRANGLER_SEND_METRICS": "false", "CI": "1", "HOME": str(tmp_path)}
+    command = wrangler("d1", "execute", "omnichat", *options)
+    answer = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert '"a": "left here"' in answer.stdout, answer.stdout + answer.stderr
 
 
 def test_the_lock_file_pins_the_engine_and_names_no_registry() -> None:
