@@ -4,6 +4,8 @@ The column is compiled to one expression over which the indexes of `migrations/`
 gives `YYYY-MM-DD HH:MM:SS[.fff]`, and one instant may have several such texts (`...09` and `...09.000`, `14:03` and
 `14:03:00`). All texts of an instant sort before all texts of a later one, and the shortest sorts first: therefore each
 comparison is an interval, closed below and open above, of shortest texts.
+
+`TruncMonth("created_at")` and its kin need `output_field=DateTimeField()`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, cast
 
 from django.db.models import Field, IntegerField, Lookup, TextField, Transform
 from django.db.models.expressions import Col, Expression, F, Func
+from django.db.models.sql.compiler import PositionRef
 
 from database.values import Odd, Stored
 
@@ -55,6 +58,18 @@ class InstantCol(Col):
 
     def select_format(self, compiler: Any, sql: str, params: Any) -> SQL:
         return self.raw_sql(compiler, compiler.connection)
+
+
+def _order_by_position(self: Any, compiler: Any, connection: Any) -> SQL:
+    """The order of `values("created_at").order_by("created_at")`: Django would take the raw column, by its place."""
+    if isinstance(self.source, InstantCol) and not compiler.query.combinator:
+        return self.source.as_sql(compiler, connection)
+    sql, params = self.as_sql(compiler, connection)
+    return sql, list(params)
+
+
+# Django's documented way to change one expression on one kind of database.
+PositionRef.as_sqlite = _order_by_position  # type: ignore[attr-defined]
 
 
 class Instant(Func):
