@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from database.failures import sentence
 from database.router import OMNICHAT
 
 T = TypeVar("T")
@@ -63,10 +64,23 @@ class OperatorCommand(BaseCommand):
     def run(self, **options: Any) -> Report:
         raise NotImplementedError
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Django's, whose complaint about bad usage is a JSON object too where --json is among the words."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        usual = parser.error
+
+        def complain(message: str) -> NoReturn:
+            if "--json" in sys.argv and parser.called_from_command_line:
+                self.stdout.write(json.dumps({"error": message}, ensure_ascii=False))
+            usual(message)
+
+        parser.error = complain  # type: ignore[method-assign]
+        return parser
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
-        except (CommandError, DatabaseError) as error:
+        except (CommandError, Error) as error:
             code = getattr(error, "returncode", 1)
             self._fail(_sentence(error), {}, as_json=options.get("json", False), code=code)
         except KeyboardInterrupt:
@@ -130,8 +144,8 @@ class OperatorCommand(BaseCommand):
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, DatabaseError):
-        return f"The database says: {error}"
+    if isinstance(error, Error):
+        return sentence(error, connections[OMNICHAT])
     return str(error)
 
 

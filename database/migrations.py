@@ -7,9 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from database.sql import same_line_ends
+from database.sql import same_line_ends, statements, words
 
 _NAME = re.compile(r"(?P<version>\d+)_(?P<name>\w+)\.sql")
+_OWN_ROW = ("INSERT INTO SCHEMA_VERSION", "REPLACE INTO SCHEMA_VERSION")
+_TRANSACTION_CONTROL = {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "VACUUM", "ATTACH", "DETACH"}
 
 
 class MigrationError(Exception):
@@ -30,6 +32,21 @@ class Migration:
     def __str__(self) -> str:
         return self.path.name
 
+    @property
+    def statements(self) -> list[str]:
+        """What the file does, without a schema_version row of its own: the runner writes that row.
+
+        Raises MigrationError where a statement can't be part of a transaction.
+        """
+        return _within_a_transaction(self.path.name, self.sql)
+
+    @property
+    def down_statements(self) -> list[str]:
+        """What undoes the file, as `statements`. Raises MigrationError where there is no such file."""
+        if self.down_sql is None:
+            raise MigrationError(f"{self} has no down/{self}: write it, or stay at version {self.version} or above.")
+        return _within_a_transaction(f"down/{self}", self.down_sql)
+
 
 def read_migrations(directory: Path) -> list[Migration]:
     """The migrations of a folder, 1 to the last. Raises MigrationError for a gap, a duplicate or a file unreadable."""
@@ -37,13 +54,11 @@ def read_migrations(directory: Path) -> list[Migration]:
         raise MigrationError(f"{directory} is no folder: give the one that holds the migrations with --directory.")
     found = sorted((_read(path) for path in directory.glob("*.sql")), key=lambda each: (each.version, each.name))
     for expected, migration in enumerate(found, start=1):
-        if expected > 1 and migration.version == found[expected - 2].version:
-            twin = found[expected - 2]
+        twin = found[expected - 2] if expected > 1 else None
+        if twin and migration.version == twin.version:
             raise MigrationError(f"{twin} and {migration} have one number: rename the one that was not applied.")
         if migration.version != expected:
-            raise MigrationError(
-                f"{migration} comes without a {expected:04} before it: bring that file back, or renumber this one."
-            )
+            raise MigrationError(f"{migration} has no {expected:04} before it: bring that file back, or renumber it.")
     return found
 
 
@@ -51,14 +66,13 @@ def _read(path: Path) -> Migration:
     match = _NAME.fullmatch(path.name)
     if not match:
         raise MigrationError(f"{path.name} is not named NNNN_verb_noun.sql: rename it, or move it out of the folder.")
-    sql = _text(path)
-    down = path.parent / "down" / path.name
+    text, down = _text(path), path.parent / "down" / path.name
     return Migration(
         version=int(match["version"]),
         name=match["name"],
-        sql=sql.removeprefix("\ufeff"),
+        sql=text.removeprefix("\ufeff"),
         down_sql=_text(down).removeprefix("\ufeff") if down.exists() else None,
-        checksum=hashlib.sha256(sql.encode()).hexdigest(),
+        checksum=hashlib.sha256(text.encode()).hexdigest(),
         path=path,
     )
 
@@ -73,3 +87,21 @@ def _text(path: Path) -> str:
     if "\0" in text:
         raise MigrationError(f"{path.name} holds a NUL character: it is no SQL text.")
     return same_line_ends(text)
+
+
+def _within_a_transaction(file: str, text: str) -> list[str]:
+    found = statements(text)
+    for number, statement in enumerate(found, start=1):
+        first = words(statement)[:1]
+        if first and first[0].upper() in _TRANSACTION_CONTROL:
+            raise MigrationError(
+                f"{file} says {first[0].upper()} in statement {number}. Each file is one transaction already: "
+                "take such statements out of it."
+            )
+    return [statement for statement in found if not _records_itself(statement)]
+
+
+def _records_itself(statement: str) -> bool:
+    beginning = " ".join(words(statement)[:5]).upper()
+    plain = re.sub(r"^INSERT OR \w+ ", "INSERT ", beginning)
+    return plain.startswith(_OWN_ROW)

@@ -1,0 +1,95 @@
+"""Applies the pending SQL migrations to OmniChat's database, or reverts, plans or adopts them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+from django.db import connections
+
+from database.commands import OperatorCommand, Report
+from database.migrations import Migration, MigrationError, read_migrations
+from database.migrator import Migrator, Outcome, Plan
+from database.read_only import read_only
+from database.router import OMNICHAT
+
+
+class Command(OperatorCommand):
+    help = "Apply pending SQL migrations to OmniChat's database, each with its schema_version row in one transaction."
+
+    def add_options(self, parser: CommandParser) -> None:
+        parser.add_argument("--plan", action="store_true", help="show the SQL and its hazards, and write nothing")
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("--to", type=int, metavar="N", help="go up or down to version N; 0 is before the first")
+        what.add_argument("--adopt", type=int, metavar="N", help="record 1 to N as applied, if the tables are there")
+        what.add_argument("--rerun", type=int, metavar="N", help="apply file N again, as it is now")
+        parser.add_argument("--directory", type=Path, default=settings.SQL_MIGRATIONS_DIR, help="where the files are")
+        parser.add_argument("--no-input", action="store_true", help="destroy without asking")
+
+    def run(self, **options: Any) -> Report:
+        try:
+            migrations = read_migrations(options["directory"])
+            if options["plan"]:
+                return self._plan(migrations, options)
+            return _report(self._migrate(migrations, options))
+        except MigrationError as error:
+            return _report(Outcome(error=str(error)))
+
+    def _plan(self, migrations: list[Migration], options: dict[str, Any]) -> Report:
+        with read_only() as connection:
+            plan = Migrator(connection, migrations).plan(options["to"])
+        return _planned(plan)
+
+    def _migrate(self, migrations: list[Migration], options: dict[str, Any]) -> Outcome:
+        confirm = partial(self.confirm, options=options)
+        migrator = Migrator(connections[OMNICHAT], migrations, confirm=confirm, remark=self.remark)
+        if options["rerun"] is not None:
+            return migrator.rerun(options["rerun"])
+        return migrator.migrate(options["to"])
+
+
+def _listed(migrations: list[Migration]) -> list[dict[str, Any]]:
+    return [{"version": each.version, "name": each.name} for each in migrations]
+
+
+def _report(outcome: Outcome) -> Report:
+    data = {
+        "applied": _listed(outcome.applied),
+        "reverted": _listed(outcome.reverted),
+        "pending": _listed(outcome.pending),
+        "checksums_filled": _listed(outcome.filled),
+        "version": outcome.version,
+    }
+    counts = (
+        f"{len(outcome.applied)} applied, {len(outcome.reverted)} reverted, {len(outcome.pending)} pending; "
+        f"version {outcome.version}."
+    )
+    return Report(data, counts, error=outcome.error)
+
+
+def _planned(plan: Plan) -> Report:
+    files = [each for each, _ in plan.batches]
+    data = {
+        "applied": [],
+        "reverted": [],
+        "pending": _listed(files) if plan.up else [],
+        "to_revert": [] if plan.up else _listed(files),
+        "sql": [{"version": each.version, "name": each.name, "statements": sql} for each, sql in plan.batches],
+        "warnings": [
+            {"version": each.migration.version, "statement": each.number, "text": str(each)} for each in plan.hazards
+        ],
+        "checksums_missing": _listed(plan.unfilled),
+        "version": plan.log.version,
+    }
+    lines = []
+    for migration, statements in plan.batches:
+        lines.append(f"-- {'' if plan.up else 'down/'}{migration}")
+        lines += [f"{sql};\n" for sql in statements]
+    lines += [f"Warning: {each}" for each in plan.hazards]
+    lines += [f"{each} is recorded without a checksum, which a run fills in." for each in plan.unfilled]
+    verb = "apply" if plan.up else "revert"
+    counts = f"{len(files)} to {verb}, {len(plan.hazards)} warnings; version {plan.log.version}. Nothing was written."
+    return Report(data, counts, lines=lines)

@@ -1,0 +1,253 @@
+"""Applies and reverts the numbered SQL files, each together with its row in schema_version or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import Error
+
+from d1.errors import OutcomeUnknown
+from d1.statement import MAX_BYTES
+from database.failures import sentence
+from database.migration_log import Log, check_log, fill_checksums, read_log, recording, without_checksum
+from database.migrations import Migration, MigrationError
+from database.rehearsal import Batch, Hazard, rehearse
+from database.transactions import StatementFailed, Step, is_d1, run_as_one
+
+Confirm = Callable[[str], None]
+Remark = Callable[[str], None]
+
+
+def silent(text: str) -> None:
+    """Where nobody watches."""
+
+
+def agreed(question: str) -> None:
+    """Where nobody needs to be asked."""
+
+
+@dataclass
+class Outcome:
+    """What a run did. `pending` is what no row records in the end; `filled` had no checksum and has one now."""
+
+    applied: list[Migration] = field(default_factory=list)
+    reverted: list[Migration] = field(default_factory=list)
+    pending: list[Migration] = field(default_factory=list)
+    filled: list[Migration] = field(default_factory=list)
+    version: int = 0
+    error: str | None = None
+
+
+@dataclass
+class Plan:
+    """What a run would do, in order: each file with its statements up or down, and what to look at twice."""
+
+    log: Log
+    up: bool
+    batches: list[Batch]
+    hazards: list[Hazard]
+    unfilled: list[Migration]
+
+
+@dataclass(frozen=True)
+class Migrator:
+    """Brings one database to one version.
+
+    `confirm` is asked before rows are lost and raises to stop; `remark` takes a line of prose for whoever watches.
+    """
+
+    connection: BaseDatabaseWrapper
+    migrations: Sequence[Migration]
+    confirm: Confirm = agreed
+    remark: Remark = silent
+
+    def migrate(self, to: int | None = None) -> Outcome:
+        """Go up or down to version `to`, or up to the last. What was wrong stands in the outcome's `error`."""
+        return self._watched(lambda outcome: self._migrate(outcome, self.target(to)))
+
+    def plan(self, to: int | None = None) -> Plan:
+        """What `migrate` would do. Writes nothing. Raises MigrationError where it would stop before it began."""
+        log, target = read_log(self.connection), self.target(to)
+        check_log(log, list(self.migrations))
+        up = target >= log.version
+        if up:
+            batches = [(each, each.statements) for each in self.pending(log, target)]
+        else:
+            batches = [(each, each.down_statements) for each in self.above(log, target)]
+        self._check_sizes(batches)
+        hazards = rehearse(self.connection, batches)
+        return Plan(log, up, batches, hazards, without_checksum(log, list(self.migrations)))
+
+    def rerun(self, version: int) -> Outcome:
+        """Apply an applied file again, as it is now, and record its checksum."""
+        return self._watched(lambda outcome: self._rerun(outcome, version))
+
+    def target(self, to: int | None) -> int:
+        last = len(self.migrations)
+        if to is not None and not 0 <= to <= last:
+            raise MigrationError(f"There is no version {to}: the files end with {last}, and 0 is before the first.")
+        return last if to is None else to
+
+    def pending(self, log: Log, target: int) -> list[Migration]:
+        return [each for each in self.migrations[:target] if each.version not in log.records]
+
+    def above(self, log: Log, target: int) -> list[Migration]:
+        """What has to be reverted, the last one first."""
+        return [each for each in reversed(self.migrations[target:]) if each.version in log.records]
+
+    def _watched(self, work: Callable[[Outcome], Any]) -> Outcome:
+        outcome = Outcome()
+        try:
+            work(outcome)
+            # What the database says in the end; another runner may have been at work, too.
+            self._conclude(outcome)
+        except MigrationError as error:
+            outcome.error = str(error)
+            self._conclude_failure(outcome)
+        except Error as error:
+            outcome.error = sentence(error, self.connection)
+        return outcome
+
+    def _conclude_failure(self, outcome: Outcome) -> None:
+        with contextlib.suppress(MigrationError, Error):
+            self._conclude(outcome)
+
+    def _conclude(self, outcome: Outcome) -> None:
+        log = read_log(self.connection)
+        outcome.version = log.version
+        outcome.pending = self.pending(log, len(self.migrations))
+
+    def _migrate(self, outcome: Outcome, target: int) -> None:
+        log = read_log(self.connection)
+        check_log(log, list(self.migrations))
+        self._fill(outcome, log)
+        if target < log.version:
+            self._down(outcome, self.above(log, target))
+        else:
+            self._up(outcome, log, self.pending(log, target))
+
+    def _fill(self, outcome: Outcome, log: Log) -> None:
+        outcome.filled = fill_checksums(self.connection, log, list(self.migrations))
+        if outcome.filled:
+            names = ", ".join(map(str, outcome.filled))
+            self.remark(f"Recorded without a checksum, which is filled in now, unverified: {names}.")
+
+    def _up(self, outcome: Outcome, log: Log, pending: list[Migration]) -> None:
+        if not pending:
+            return
+        batches = [(each, each.statements) for each in pending]
+        self._check_sizes(batches)
+        self._heed(rehearse(self.connection, batches))
+        for migration, statements in batches:
+            making = log.making() if migration is pending[0] else []
+            steps: list[Step] = [*((sql, []) for sql in statements), *recording(migration)]
+            if self._run(migration, making, f"{_VERSION} = {migration.version - 1}", steps):
+                outcome.applied.append(migration)
+                self.remark(f"Applied {migration}")
+            else:
+                self.remark(f"{migration} was applied by another runner meanwhile")
+
+    def _down(self, outcome: Outcome, above: list[Migration]) -> None:
+        batches = [(each, each.down_statements) for each in above]
+        self._check_sizes(batches)
+        names = ", ".join(f"down/{each}" for each in above)
+        self.confirm(f"Going down runs {names}: what these drop is lost.")
+        for migration, statements in batches:
+            # The row goes first, for a down file may drop the table it stands in.
+            first: list[Step] = [("DELETE FROM schema_version WHERE version = %s", [migration.version])]
+            steps = [*first, *((sql, []) for sql in statements)]
+            done = self._run(migration, [], f"{_VERSION} = {migration.version}", steps, before=1)
+            if not done:
+                raise MigrationError(f"Another runner is at work: {migration} is not the last version any more.")
+            outcome.reverted.append(migration)
+            self.remark(f"Reverted {migration}")
+
+    def _rerun(self, outcome: Outcome, version: int) -> None:
+        log = read_log(self.connection)
+        if version not in log.records and not 0 < version < log.version:
+            raise MigrationError(f"Version {version} was not applied: migrate_database applies what is pending.")
+        migration = self.migrations[self.target(version) - 1]
+        statements = migration.statements
+        self._check_sizes([(migration, statements)])
+        self.confirm(f"{migration} will be applied again, on top of what it made the first time.")
+        self._run(migration, log.making(), "1", [*((sql, []) for sql in statements), *recording(migration)])
+        outcome.applied.append(migration)
+        self.remark(f"Applied {migration} again")
+
+    def _run(
+        self, migration: Migration, making: list[Step], condition: str, steps: list[Step], *, before: int = 0
+    ) -> bool:
+        """`before` counts the steps that are not the file's own and come before it."""
+        try:
+            return run_as_one(self.connection, making, condition, steps)
+        except StatementFailed as failed:
+            raise MigrationError(_failure(migration, failed, steps, before)) from failed
+        except OutcomeUnknown as lost:
+            return self._look_up(migration, lost, reverting=bool(before))
+
+    def _look_up(self, migration: Migration, lost: OutcomeUnknown, *, reverting: bool) -> bool:
+        """The answer was lost: the row in schema_version tells whether the batch was committed."""
+        record = read_log(self.connection).records.get(migration.version)
+        if (record is None) if reverting else (record and record.checksum == migration.checksum):
+            return True
+        raise MigrationError(
+            f"{migration} is not done, and D1's answer was lost ({lost.reason}). If it needs more than 30 seconds, "
+            "divide it; else wait a minute and run the command again."
+        ) from lost
+
+    def _heed(self, hazards: list[Hazard]) -> None:
+        """Stop before a file that would pass over what it should make; ask where rows would be lost."""
+        refused = [str(each) for each in hazards if each.refused]
+        if refused:
+            raise MigrationError(
+                f"{' '.join(refused)} Take such a database over with --adopt N; --mend adds what is missing."
+            )
+        losing = [each for each in hazards if any(self._has_rows(table) for table in each.loses)]
+        for each in losing:
+            self.remark(str(each))
+        if losing:
+            self.confirm(" ".join(str(each) for each in losing))
+
+    def _has_rows(self, table: str) -> bool:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = %s", [table.lower()])
+            if not cursor.fetchone():
+                return False
+            cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {self.connection.ops.quote_name(table)})")  # noqa: S608
+            return bool(cursor.fetchone()[0])
+
+    def _check_sizes(self, batches: list[tuple[Migration, list[str]]]) -> None:
+        """D1's limits, told before anything is sent."""
+        if not is_d1(self.connection):
+            return
+        most = getattr(self.connection, "max_batch_bytes", _MAX_BATCH_BYTES)
+        for migration, statements in batches:
+            for number, statement in enumerate(statements, start=1):
+                if (size := len(statement.encode())) > MAX_BYTES:
+                    raise MigrationError(
+                        f"{migration}, statement {number} has {size:,} bytes, and D1 takes {MAX_BYTES:,}: divide it."
+                    )
+            if (size := sum(len(each.encode()) for each in statements)) > most:
+                raise MigrationError(
+                    f"{migration} has {size:,} bytes, and one batch on D1 takes {most:,}: divide the file, or load "
+                    "its rows with `wrangler d1 execute --file`."
+                )
+
+
+_VERSION = "(SELECT coalesce(max(version), 0) FROM schema_version)"
+_MAX_BATCH_BYTES = 50_000_000
+_SHOWN = 2000
+
+
+def _failure(migration: Migration, failed: StatementFailed, steps: list[Step], before: int) -> str:
+    nothing = "Nothing of this file stays, the files before it do."
+    if failed.number is None:
+        return f"{migration} failed at its end, when all was to be committed: {failed.words}. {nothing}"
+    statement = steps[failed.number - 1][0]
+    shown = statement if len(statement) <= _SHOWN else f"{statement[:_SHOWN]}... ({len(statement):,} characters)"
+    number = failed.number - before
+    return f"{migration}, statement {number} failed: {failed.words}. {nothing}\n\n{shown}"

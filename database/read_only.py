@@ -1,0 +1,40 @@
+"""A connection that can't write, for what only looks: it makes no file, no table, and no change of journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from database.router import OMNICHAT
+from database.transactions import is_d1
+
+
+@contextmanager
+def read_only(alias: str = OMNICHAT) -> Iterator[BaseDatabaseWrapper]:
+    """A connection for reading. A SQLite file that is missing or empty is shown as an empty database.
+
+    On D1 it is the usual connection, where reads leave no trace.
+    """
+    usual: Any = connections[alias]
+    if is_d1(usual) or usual.vendor != "sqlite" or usual.is_in_memory_db():
+        yield usual
+        return
+    connection = _opened_for_reading(usual)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _opened_for_reading(usual: Any) -> BaseDatabaseWrapper:
+    path = Path(usual.settings_dict["NAME"])
+    is_there = path.exists() and path.stat().st_size > 0
+    name = f"file:{quote(str(path.absolute()))}?mode=ro" if is_there else ":memory:"
+    settings = {**usual.settings_dict, "NAME": name, "OPTIONS": {"timeout": 20}}
+    return type(usual)(settings, alias=usual.alias)  # type: ignore[no-any-return]
