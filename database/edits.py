@@ -10,6 +10,7 @@ from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
 from database import audit
+from database.columns import missing_fields
 from database.instants import StoredText, is_stored
 from database.router import OMNICHAT
 from database.values import Odd, Stored
@@ -104,7 +105,7 @@ def _unchanged_row(instance: models.Model, shown: Mapping[str, Stored]) -> model
 
 def _new_values(model: type[models.Model], changed: Mapping[str, Any]) -> dict[str, Any]:
     values = {field_of(model, name).attname: _key(value) for name, value in changed.items()}
-    if any(field.name == TOUCHED for field in model._meta.fields):
+    if TOUCHED in {field.name for field in model._meta.fields} - missing_fields(model):
         values.setdefault(TOUCHED, timezone.now())
     return values
 
