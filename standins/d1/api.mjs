@@ -94,7 +94,7 @@ export class Api {
     this.counts.statements(statements, path, id, writing);
     if (token === "read" && writing) throw answers.forbidden();
     this.transfers.admit(id);
-    const format = path === "/raw" ? "ROWS_AND_COLUMNS" : "ARRAY_OF_OBJECTS";
+    const format = path === "/raw" ? "ROWS_AND_COLUMNS" : "BATCH";
     const results = await queries.execute(this.engine, id, statements, format);
     return answers.wrapped(this.counts.rows(results));
   }

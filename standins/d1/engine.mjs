@@ -6,22 +6,26 @@ import { Miniflare } from "miniflare";
 import { databaseIds, stateFile } from "./pool.mjs";
 import { isWrite } from "./statements.mjs";
 
-// `__D1_BETA__` names the service that `env.DB` itself calls. env.DB.batch() sends this same request, an array to
-// /query, which the engine runs in one transactionSync(); but it then folds rows into objects, and so
-// loses columns of one name and the columns of an empty result, which Cloudflare's /raw keeps.
-const BINDING = "__D1_BETA__";
+// /query is env.DB.batch(), which folds rows into objects, and so loses columns of one name and the columns of an empty
+// result. /raw keeps them: it is the request that env.DB.batch() itself sends, an array for one transactionSync() of the
+// engine, without the folding. `__D1_BETA__` names the service that takes it.
+const SERVICE = "__D1_BETA__";
 // What the engine throws instead of answering (a foreign key that is still violated at the end) is an error of the SQL too.
 const WORKER = `export default {
   async fetch(request, env) {
     const [, id, format] = new URL(request.url).pathname.split("/");
-    const url = "http://d1/query?resultsFormat=" + format;
     try {
-      return await env["${BINDING}" + id].fetch(url, { method: "POST", body: request.body });
+      if (format === "BATCH") return Response.json(await batch(env[id], await request.json()));
+      const url = "http://d1/query?resultsFormat=" + format;
+      return await env["${SERVICE}" + id].fetch(url, { method: "POST", body: request.body });
     } catch (error) {
-      return Response.json({ success: false, error: error.message });
+      return Response.json({ success: false, error: error.message.replace(/^D1_ERROR: /, "") });
     }
   },
-};`;
+};
+function batch(db, queries) {
+  return db.batch(queries.map(({ sql, params }) => db.prepare(sql).bind(...params)));
+}`;
 const EXPORT = "PRAGMA miniflare_d1_export(?,?,?);";
 
 export class Engine {
@@ -45,11 +49,12 @@ export class Engine {
   }
 
   #options() {
+    const ids = databaseIds(this.size);
     return {
       modules: true,
       script: WORKER,
       compatibilityDate: "2026-04-01",
-      d1Databases: Object.fromEntries(databaseIds(this.size).map((id) => [BINDING + id, id])),
+      d1Databases: Object.fromEntries(ids.flatMap((id) => [[id, id], [SERVICE + id, id]])),
       d1Persist: `${this.directory}/v3/d1`,
       cf: false, // else it is fetched from the network
       telemetry: { enabled: false },
@@ -76,7 +81,8 @@ export class Engine {
     this.#writes.set(id, (this.#writes.get(id) ?? 0) + 1);
   }
 
-  /** Run `queries` as one transaction. Resolves to the engine's own answer: {ok, text} with text a Buffer of JSON. */
+  /** Run `queries` as one transaction. Resolves to the engine's own answer: {ok, text} with text a Buffer of JSON. The format is
+   *  ROWS_AND_COLUMNS, or BATCH for what env.DB.batch() gives. */
   async run(id, queries, format = "ROWS_AND_COLUMNS") {
     while (this.#closed) await this.#closed;
     this.#running += 1;

@@ -8,6 +8,8 @@ import pytest
 
 from standins.d1 import Engine, EngineError
 
+from .conftest import Call
+
 
 def rows(engine: Engine, sql: str, *params: Any) -> list[list[Any]]:
     answer = engine.api("POST", f"/{engine.database}/raw", {"sql": sql, "params": list(params)})
@@ -18,6 +20,21 @@ def test_a_batch_that_fails_leaves_nothing_not_even_its_table(engine: Engine) ->
     with pytest.raises(EngineError, match="bad JSON path: 'guard:seen'"):
         engine.execute("CREATE TABLE t (a)", "INSERT INTO t VALUES (1)", "SELECT json_extract('{}', 'guard:seen')")
     assert engine.execute("SELECT name FROM sqlite_master WHERE name = 't'") == [[]]
+
+
+@pytest.mark.parametrize("path", ["/query", "/raw"])
+def test_both_paths_commit_whole_or_not_at_all(call: Call, engine: Engine, path: str) -> None:
+    engine.execute("CREATE TABLE t (a INTEGER UNIQUE, b BLOB)")
+    insert = {"sql": "INSERT INTO t VALUES (?, ?)", "params": [1, [0, 255]]}
+    refused = call("POST", path, {"batch": [{"sql": "DROP TABLE t"}, {"sql": "CREATE TABLE u (a)"}, insert]})
+    assert (refused.status, refused.message) == (400, "no such table: t: SQLITE_ERROR")
+    done = call("POST", path, {"batch": [insert, {"sql": "SELECT a, b, typeof(b) AS kind FROM t"}]}).body["result"]
+    assert [result["meta"]["rows_written"] for result in done] == [2, 0]
+    values = done[1]["results"] if path == "/query" else [dict(zip("ab", done[1]["results"]["rows"][0], strict=False))]
+    assert (values[0]["a"], values[0]["b"]) == (1, [0, 255])
+    again = call("POST", path, {"batch": [{"sql": "DELETE FROM t"}, insert, insert]})
+    assert "SQLITE_CONSTRAINT_UNIQUE" in again.message
+    assert engine.execute("SELECT count(*) FROM t", "SELECT name FROM sqlite_master WHERE name = 'u'") == [[[1]], []]
 
 
 def test_a_number_of_json_is_bound_as_a_real_and_an_integer_column_repairs_it(engine: Engine) -> None:
