@@ -10,7 +10,6 @@ from pathlib import Path
 from database.sql import same_line_ends, statements, words
 
 _NAME = re.compile(r"(?P<version>\d+)_(?P<name>\w+)\.sql")
-_OWN_ROW = ("INSERT INTO SCHEMA_VERSION", "REPLACE INTO SCHEMA_VERSION")
 _TRANSACTION_CONTROL = {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "VACUUM", "ATTACH", "DETACH"}
 
 
@@ -102,6 +101,7 @@ def _within_a_transaction(file: str, text: str) -> list[str]:
 
 
 def _records_itself(statement: str) -> bool:
-    beginning = " ".join(words(statement)[:5]).upper()
-    plain = re.sub(r"^INSERT OR \w+ ", "INSERT ", beginning)
-    return plain.startswith(_OWN_ROW)
+    first = [word.upper() for word in words(statement)[:5]]
+    if first[1:2] == ["OR"]:
+        first = first[:1] + first[3:]
+    return first[:1] in (["INSERT"], ["REPLACE"]) and first[1:3] == ["INTO", "SCHEMA_VERSION"]

@@ -1,0 +1,86 @@
+"""What tests of the SQL migrations share: files made up on the spot, and an empty database of either engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from database.migrations import read_migrations
+from database.migrator import Migrator, Outcome
+from omniops.environment import sqlite
+from standins.d1 import Engine, missing_reason
+
+SCRATCH = "scratch"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
+    """`write({"0001_make_a.sql": "CREATE ..."})` gives the folder, with these files over what was there."""
+
+    def make(files: dict[str, str]) -> Path:
+        folder = tmp_path / "sql"
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode())
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def d1_engine() -> Iterator[Engine]:
+    if reason := missing_reason():
+        pytest.skip(f"missing: {reason}")
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture(params=["sqlite", "d1"])
+def scratch(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any) -> Iterator[Any]:
+    """A connection to an empty database: a SQLite file, and again the real D1."""
+    settings = sqlite(tmp_path / "scratch.sqlite3") if request.param == "sqlite" else _on_d1(request)
+    connections.settings[SCRATCH] = connections.configure_settings({"default": {}, SCRATCH: settings})[SCRATCH]
+    with django_db_blocker.unblock():
+        yield connections[SCRATCH]
+        connections[SCRATCH].close()
+    del connections[SCRATCH], connections.settings[SCRATCH]
+
+
+def _on_d1(request: pytest.FixtureRequest) -> dict[str, Any]:
+    engine: Engine = request.getfixturevalue("d1_engine")
+    engine.reset()
+    engine.empty_database()
+    return {
+        "ENGINE": "d1",
+        "NAME": engine.database,
+        "USER": engine.account,
+        "PASSWORD": engine.token,
+        "OPTIONS": {"api_base": engine.base},
+    }
+
+
+@pytest.fixture
+def migrate(scratch: Any) -> Callable[..., Outcome]:
+    """`migrate(folder)` or `migrate(folder, to=1)` on the empty database."""
+
+    def run(folder: Path, to: int | None = None, **options: Any) -> Outcome:
+        return Migrator(scratch, read_migrations(folder), **options).migrate(to)
+
+    return run
+
+
+@pytest.fixture
+def rows(scratch: Any) -> Callable[..., list[tuple[Any, ...]]]:
+    """`rows("SELECT ...")` of the scratch database."""
+
+    def select(sql: str) -> list[tuple[Any, ...]]:
+        with scratch.cursor() as cursor:
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    return select
