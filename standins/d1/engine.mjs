@@ -31,7 +31,8 @@ const EXPORT = "PRAGMA miniflare_d1_export(?,?,?);";
 export class Engine {
   #miniflare;
   #url;
-  #agent = new http.Agent({ keepAlive: true });
+  // workerd closes a connection that was idle for 5 s; ours has to go first, or a request meets the closing.
+  #agent = new http.Agent({ keepAlive: true, timeout: 3000 });
   #running = 0;
   #closed = null;
   #run = randomUUID();
