@@ -13,6 +13,7 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+from django.core.management.color import no_style
 from django.db import connections
 from django.test import TestCase, TransactionTestCase
 from django.test.runner import DiscoverRunner
@@ -43,9 +44,8 @@ def empty_written_tables(self: TransactionTestCase) -> None:
 
 def _empty(connection: Any, tables: set[str]) -> None:
     there = tables & set(connection.introspection.table_names())
-    with connection.execute_wrapper(lambda execute, *args: execute(*args)), connection.cursor() as cursor:
-        connection.ops.execute_sql_flush(connection.ops.sql_flush(None, there, reset_sequences=True)) if there else None
-        cursor.close()
+    if there:
+        connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), there, reset_sequences=True))
 
 
 class Noting(unittest.TextTestResult):
