@@ -7,6 +7,6 @@ CREATE INDEX IF NOT EXISTS subscriptions_by_stripe_customer ON user_subscription
 CREATE INDEX IF NOT EXISTS subscriptions_by_stripe_subscription ON user_subscriptions (stripe_subscription_id) WHERE stripe_subscription_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS transactions_by_payment_intent ON battery_transactions (stripe_payment_intent_id) WHERE stripe_payment_intent_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS usage_by_day ON api_usage (date, user_id);
-CREATE INDEX IF NOT EXISTS daily_usage_by_user ON daily_usage_summary (user_id, date);
+CREATE INDEX IF NOT EXISTS daily_usage_by_user ON daily_usage_summary (user_id, date, id);
 CREATE INDEX IF NOT EXISTS daily_usage_by_day ON daily_usage_summary (date, id);
 CREATE INDEX IF NOT EXISTS audit_by_resource ON audit_logs (resourceId) WHERE resourceId IS NOT NULL;

@@ -102,8 +102,8 @@ def test_percent_signs_and_placeholders_in_a_file_are_text(write: Write, migrate
 
 def test_a_trigger_is_applied_and_works(write: Write, migrate: Migrate, rows: Rows) -> None:
     trigger = (
-        "CREATE TRIGGER t AFTER INSERT ON a BEGIN\r\n  UPDATE a SET x = CASE WHEN new.x > 1 THEN 'many; ' ELSE 'one' END;"
-        "\r\nEND;\r\nINSERT INTO a VALUES (2);\r\n"
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN\r\n  UPDATE a SET x = CASE WHEN new.x > 1 THEN 'many; ' ELSE 'one' "
+        "END;\r\nEND;\r\nINSERT INTO a VALUES (2);\r\n"
     )
     assert migrate(write(A | {"0002_watch.sql": trigger})).error is None
     assert rows("SELECT x FROM a") == [("many; ",)]
