@@ -43,3 +43,10 @@ lock:
 	for name in requirements requirements-dev; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" $$name.in -o $$name.txt || exit 1; done
+
+# MODULES="basic lookup" for some; any module of Django's suite.
+test-django: $(VENV)/test.stamp
+	$(CLEAN) $(BIN)/python tests/django_suite/run.py $(MODULES)
+
+bench: $(VENV)/test.stamp
+	$(CLEAN) $(BIN)/python bench/admin.py

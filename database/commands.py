@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from database.failures import sentence
+from d1 import background
 from database.router import OMNICHAT
 
 T = TypeVar("T")
@@ -91,7 +92,9 @@ class OperatorCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options.get("local"):
             use_local_file()
-        report = self.run(**options)
+        # A command waits before the rate limit of D1 is reached, so that no page has to.
+        with background():
+            report = self.run(**options)
         if report.error:
             self._lines(report, as_json=options["json"])
             self._fail(report.error, report.data, as_json=options["json"], code=1)
