@@ -22,8 +22,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from database.failures import sentence
 from d1 import background
+from database.failures import sentence
 from database.router import OMNICHAT
 
 T = TypeVar("T")
