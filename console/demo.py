@@ -31,7 +31,7 @@ COLUMNS = {
 }
 # Whole accounts are written together until they have so many rows.
 ROWS_A_PORTION = 10_000
-# On D1 a transaction is one request, which has 30 s. A SQLite file takes large ones far faster, for each page of an index
+# On D1 a transaction is one request, which has 30 s. A SQLite file takes large ones far faster: each page of an index
 # is then written once.
 PORTIONS_A_TRANSACTION = {"d1": 1, "django.db.backends.sqlite3": 20}
 # One statement takes its rows as one JSON parameter, which D1 limits to 2,000,000 bytes: a message has some 500.
