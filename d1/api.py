@@ -28,7 +28,7 @@ API_BASE = "https://api.cloudflare.com/client/v4"
 
 # Errors that pass, by D1's text. Of the first kind the statement surely did not run.
 _NOT_RUN = re.compile(r"overloaded|Cannot resolve D1 DB|long-running export|exceeded its queue|Too many requests")
-_PASSING = re.compile(r"Network connection lost|storage caused object to be reset|reset because its code was updated")
+_PASSING = re.compile(r"Network connection lost|caused object to be reset|reset because its code was updated")
 # A deferred foreign key that is violated at the end: D1 resets itself and rolls back. It is no passing error.
 _VIOLATED = "constraints were violated"
 # An integer that JavaScript may have rounded has at least 16 digits.

@@ -107,8 +107,14 @@ class DatabaseWrapper(SQLiteDatabaseWrapper):
 
     def _commit(self) -> None:
         if self.connection is not None:
+            # Not logged among the queries: D1 has no COMMIT, and each write that it sends is in the log.
             self.connection.find_failing_statement = self.find_failing_statement
-        super()._commit()  # type: ignore[misc]
+            with self.wrap_database_errors:
+                self.connection.commit()
+
+    def _rollback(self) -> None:
+        if self.connection is not None:
+            self.connection.rollback()
 
     def _savepoint_allowed(self) -> bool:
         return self.in_atomic_block
@@ -117,10 +123,12 @@ class DatabaseWrapper(SQLiteDatabaseWrapper):
         self._unit.mark(sid)
 
     def _savepoint_rollback(self, sid: str) -> None:
-        self._unit.roll_back_to(sid)
+        with self.wrap_database_errors:
+            self._unit.roll_back_to(sid)
 
     def _savepoint_commit(self, sid: str) -> None:
-        self._unit.release(sid)
+        with self.wrap_database_errors:
+            self._unit.release(sid)
 
     @property
     def _unit(self) -> Any:
@@ -158,7 +166,7 @@ class DatabaseWrapper(SQLiteDatabaseWrapper):
             super().check_constraints(table_names)
 
     def is_usable(self) -> bool:
-        return True
+        return self.connection is not None and not self.connection.is_closed
 
     def is_in_memory_db(self) -> bool:
         return False

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from django.core.exceptions import FullResultSet
+from django.db.models import Case, Q, Value
+from django.db.models.expressions import Col
+from django.db.models.lookups import In
+
 from d1.statement import adapt, dumps
 
 # A string has 2,000,000 bytes at the most; this leaves room for the last row.
@@ -47,6 +52,78 @@ def _statement(compiler: Any, columns: list[_Column], suffix: str) -> str:
     # https://www.sqlite.org/lang_upsert.html#parsing_ambiguity
     chosen = ", ".join(column.sql(compiler) for column in columns)
     return f"{insert} {table} ({names}) SELECT {chosen} FROM json_each(%s) WHERE true {suffix}".rstrip()  # noqa: S608
+
+
+def update(compiler: Any) -> tuple[str, tuple[Any, ...]] | None:
+    """The UPDATE of a bulk_update() from one JSON parameter; None for any other.
+
+    Django writes one long CASE, which is compared from its beginning for each row.
+    """
+    query, connection = compiler.query, compiler.connection
+    cases = [(field, _keyed(value, field)) for field, _, value in query.values]
+    if not cases or query.related_updates or any(keyed is None for _, keyed in cases):
+        return None
+    meta = query.get_meta()
+    keys = list(cases[0][1] or ())
+    if any(list(keyed or ()) != keys for _, keyed in cases) or query.get_initial_alias() != meta.db_table:
+        return None
+    taken = [(meta.pk, keys), *((field, list((keyed or {}).values())) for field, keyed in cases)]
+    prepared = [[adapt(f.get_db_prep_save(value, connection)) for value in values] for f, values in taken]
+    columns = [_Column(place, taken[place][0], values) for place, values in enumerate(prepared)]
+    if query.count_active_tables() != 1 or not all(column.is_json for column in columns):
+        return None
+    texts = list(packed(zip(*(column.values for column in columns), strict=True)))
+    return _joined(compiler, columns, keys, texts[0]) if len(texts) == 1 else None
+
+
+def _joined(compiler: Any, columns: list[_Column], keys: list[Any], text: str) -> tuple[str, tuple[Any, ...]]:
+    name = compiler.connection.ops.quote_name
+    table = name(compiler.query.get_meta().db_table)
+    chosen = ", ".join(f"{column.sql(compiler)} AS c{column.place}" for column in columns)
+    changed = ", ".join(f"{name(column.field.column)} = d1_rows.c{column.place}" for column in columns[1:])
+    rest, params = _other_conditions(compiler, keys)
+    sql = (
+        f"UPDATE {table} SET {changed} FROM (SELECT {chosen} FROM json_each(%s)) AS d1_rows"  # noqa: S608
+        f" WHERE {table}.{name(columns[0].field.column)} = d1_rows.c0{rest}"
+    )
+    return sql, (text, *params)
+
+
+def _other_conditions(compiler: Any, keys: list[Any]) -> tuple[str, tuple[Any, ...]]:
+    """The conditions of the queryset, without the list of the very keys that the rows bring."""
+    where = compiler.query.where.clone()
+    where.children = [child for child in where.children if not _is_list_of(child, keys)]
+    if not where.children:
+        return "", ()
+    try:
+        sql, params = compiler.compile(where)
+    except FullResultSet:
+        return "", ()
+    return f" AND ({sql})", tuple(params)
+
+
+def _is_list_of(child: Any, keys: list[Any]) -> bool:
+    if not isinstance(child, In) or not isinstance(child.lhs, Col) or not child.lhs.target.primary_key:
+        return False
+    return child.rhs_is_direct_value() and set(child.rhs) == set(keys)
+
+
+def _keyed(value: Any, field: Any) -> dict[Any, Any] | None:
+    """Key and plain value of each WHEN of bulk_update()'s CASE, the first for a key; None for any other value."""
+    if type(value) is not Case or not value.cases:
+        return None
+    keyed: dict[Any, Any] = {}
+    for when in value.cases:
+        condition, result = when.condition, when.result
+        if type(result) is not Value or not isinstance(condition, Q) or condition.negated:
+            return None
+        if len(condition.children) != 1 or not isinstance(condition.children[0], tuple):
+            return None
+        name, key = condition.children[0]
+        if name != "pk" or result.output_field is not field:
+            return None
+        keyed.setdefault(key, result.value)
+    return keyed
 
 
 def packed(rows: Iterator[Any]) -> Iterator[str]:

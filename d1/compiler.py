@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import NotSupportedError
 from django.db.models import AutoField
 from django.db.models.expressions import Col
@@ -23,8 +24,33 @@ class SQLCompiler(django.SQLCompiler):
         return translated or super().compile(node)
 
     def get_combinator_sql(self, combinator: str, all: bool) -> Any:  # noqa: A002 - Django's name
-        result, params = super().get_combinator_sql(combinator, all)
-        return result, params
+        queries = self.query.combined_queries
+        if len(queries) <= MAX_TERMS:
+            return super().get_combinator_sql(combinator, all)
+        operator = self.connection.ops.set_operators[combinator] + (" ALL" if all and combinator == "union" else "")
+        parts = self._parts(combinator, all, queries)
+        sql = f" {operator} ".join(part for part, _ in parts[:MAX_TERMS])
+        for start in range(MAX_TERMS, len(parts), MAX_TERMS - 1):
+            more = [part for part, _ in parts[start : start + MAX_TERMS - 1]]
+            sql = f" {operator} ".join([f"SELECT * FROM ({sql})", *more])  # noqa: S608 - compiled SQL
+        return [sql], [param for _, params in parts for param in params]
+
+    def _parts(self, combinator: str, all: bool, queries: Any) -> list[tuple[str, Any]]:  # noqa: A002
+        """Each of many combined queries by itself; D1 takes five in one compound, and nested ones besides."""
+        parts: list[tuple[str, Any]] = []
+        for query in queries:
+            self.query.combined_queries = (query,)
+            try:
+                (sql,), params = super().get_combinator_sql(combinator, all)
+                parts.append((sql, params))
+            except EmptyResultSet:
+                if combinator == "intersection" or (combinator == "difference" and not parts):
+                    raise
+            finally:
+                self.query.combined_queries = queries
+        if not parts:
+            raise EmptyResultSet
+        return parts
 
     def execute_sql(
         self, result_type: Any = MULTI, chunked_fetch: bool = False, chunk_size: int = GET_ITERATOR_CHUNK_SIZE
@@ -107,7 +133,8 @@ class SQLDeleteCompiler(django.SQLDeleteCompiler, SQLCompiler):
 
 
 class SQLUpdateCompiler(django.SQLUpdateCompiler, SQLCompiler):
-    pass
+    def as_sql(self) -> Any:
+        return bulk.update(self) or super().as_sql()
 
 
 class SQLAggregateCompiler(django.SQLAggregateCompiler, SQLCompiler):

@@ -69,7 +69,7 @@ class Connection:
     def __init__(self, client: Client, usage: Usage, *, max_batch_bytes: int) -> None:
         self.client, self.usage, self.max_batch_bytes = client, usage, max_batch_bytes
         self.unit: UnitOfWork | None = None
-        self.find_failing_statement = False
+        self.find_failing_statement = self.is_closed = False
         self._prefetched: dict[tuple[str, tuple[Any, ...]], Answer] = {}
 
     def cursor(self) -> Cursor:
@@ -111,7 +111,7 @@ class Connection:
             self.unit = UnitOfWork()
 
     def close(self) -> None:
-        self.unit = None
+        self.unit, self.is_closed = None, True
 
     def guard(self, name: str, condition: str, params: Params = ()) -> None:
         """Let the batch of the open block fail with the name unless the condition is true when its turn comes."""
@@ -182,11 +182,12 @@ class Cursor:
         self.lastrowid: int | None = None
         self._rows: Iterator[tuple[Any, ...]] = iter(())
         self._rowcount = -1
+        self._is_closed = False
         self._waiting: tuple[Write, str, Params] | None = None
 
     def execute(self, sql: str, params: Params = None) -> Self:
         """Run a statement, or let it wait if it writes and a block is open."""
-        self._waiting, self._rowcount = None, -1
+        self._begin()
         if sqltext.is_read(sql):
             self._show(self.connection.prefetched(sql, params) or self._read(sql, params))
         elif not sql.strip():
@@ -197,7 +198,15 @@ class Cursor:
             self._let_wait(self.connection.unit, sql, params)
         return self
 
+    def _begin(self) -> None:
+        if self._is_closed or self.connection.is_closed:
+            raise ProgrammingError("Cannot operate on a closed cursor or connection.")
+        self._waiting, self._rowcount = None, -1
+
     def _read(self, sql: str, params: Params) -> Answer:
+        return self.connection.read([self._readable(sql, params)])[0]
+
+    def _readable(self, sql: str, params: Params) -> Statement:
         statement = render(sql, params)
         unit = self.connection.unit
         if unit and unit.writes and (tables := unit.tables() & sqltext.named(sql)):
@@ -205,7 +214,7 @@ class Cursor:
                 f"This block has writes waiting for {', '.join(sorted(tables))}, which a read would not see: D1 has no "
                 "open transactions. Read before the first write, or after the block."
             )
-        return self.connection.read([statement])[0]
+        return statement
 
     def _show(self, answer: Answer) -> None:
         rows = exact.with_blobs(answer.rows)
@@ -243,7 +252,7 @@ class Cursor:
         """Run a writing statement with each set of parameters, all in one batch."""
         if sqltext.is_read(sql):
             raise ProgrammingError("executemany() can only execute DML statements.")
-        self._waiting, self._rowcount = None, -1
+        self._begin()
         statements = [render(sql, params) for params in param_list]
         unit = self.connection.unit
         if unit is not None:
@@ -267,7 +276,7 @@ class Cursor:
         return self._rows
 
     def close(self) -> None:
-        self._rows, self._waiting = iter(()), None
+        self._rows, self._waiting, self._is_closed = iter(()), None, True
 
     def __enter__(self) -> Self:
         return self

@@ -37,7 +37,8 @@ def text_lookup(node: Any, compiler: Any, connection: Any) -> Sql | None:
         return None
     lhs, lhs_params = node.process_lhs(compiler, connection)
     base = lookups.PatternLookup if isinstance(node, lookups.PatternLookup) else lookups.IExact
-    rhs, rhs_params = super(base, node).process_rhs(compiler, connection) if direct else _right(node, compiler)
+    right = super(base, node) if direct else node
+    rhs, rhs_params = right.process_rhs(compiler, connection)
     form = next(form for kind, form in _TEXT_FORMS.items() if isinstance(node, kind))
     joined = f"(SELECT {form} FROM (SELECT {lhs} AS h,{rhs} AS n))"  # noqa: S608 - compiled SQL
     return joined, [*lhs_params, *rhs_params]
@@ -48,12 +49,6 @@ def _is_short(value: Any, connection: Any) -> bool:
     if not isinstance(value, str):
         return True
     return "\0" not in value and len(connection.ops.prep_for_like_query(value).encode(errors="replace")) + 2 <= MAX_PATTERN
-
-
-def _right(node: Any, compiler: Any) -> Sql:
-    """The right side as it is, without the escapes that a pattern of LIKE would need."""
-    sql, params = lookups.Lookup.process_rhs(node, compiler, compiler.connection)
-    return (sql, params) if sql.startswith("(") else (f"({sql})", params)
 
 
 _TEXT_FORMS = {
@@ -106,6 +101,7 @@ def refuse_hash(node: Any, compiler: Any, connection: Any) -> Sql | None:
 
 def variance(node: Any, compiler: Any, connection: Any) -> Sql:
     """Variance and standard deviation by sums, which SQLite adds up without loss (Kahan-Babuska)."""
+    connection.ops.check_expression_support(node)
     sql, params = compiler.compile(node.get_source_expressions()[0])
     where, where_params = "", []
     if node.filter is not None:
@@ -116,7 +112,10 @@ def variance(node: Any, compiler: Any, connection: Any) -> Sql:
     spread = f"max(0.0,{squares}-{total}*{total}/{count})/nullif({divisor},0)"
     one = [*params, *where_params]
     values = [*params, *one, *one, *one, *one, *one]
-    return (f"sqrt({spread})" if node.function.startswith("STDDEV") else f"({spread})"), values
+    result = f"sqrt({spread})" if node.function.startswith("STDDEV") else f"({spread})"
+    # As SQLiteNumericMixin does: a decimal travels as text, and has to be compared as a number.
+    is_decimal = node.output_field.get_internal_type() == "DecimalField"
+    return (f"CAST({result} AS NUMERIC)" if is_decimal else result), values
 
 
 def _subquery(form: str, *names: str) -> Translation:
@@ -135,7 +134,8 @@ def _function(template: str) -> Translation:
     """A function that D1 has under another name, or as an expression."""
 
     def translate(node: Any, compiler: Any, connection: Any) -> Sql:
-        sql, params = node.as_sql(compiler, connection, template=template)
+        put = getattr(node, "as_sqlite", node.as_sql)
+        sql, params = put(compiler, connection, template=template)
         return sql, params
 
     return translate
@@ -159,6 +159,7 @@ _TRANSLATIONS: dict[type, Translation] = {
     functions.SHA256: refuse_hash,
     functions.SHA384: refuse_hash,
     functions.SHA512: refuse_hash,
+    functions.Ceil: _function("ceil(%(expressions)s)"),
     functions.Power: _function("pow(%(expressions)s)"),
     functions.Cot: _function("(1.0/tan(%(expressions)s))"),
     # 53 bits of chance, as many as a float between 0 and 1 can have.

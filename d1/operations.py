@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import DatabaseError, NotSupportedError
@@ -132,14 +132,9 @@ class DatabaseOperations(SQLiteDatabaseOperations):
 
     # `flush` and `sqlflush`
 
-    def sql_flush(
-        self, style: Any, tables: Iterable[str], *, reset_sequences: bool = False, allow_cascade: bool = False
-    ) -> list[str]:
-        flushed: list[str] = super().sql_flush(
-            style, tables, reset_sequences=reset_sequences, allow_cascade=allow_cascade
-        )
+    def execute_sql_flush(self, sql_list: list[str]) -> None:
         # Foreign keys are always on: deferred, the order of the tables does not matter.
-        return ["PRAGMA defer_foreign_keys = ON;", *flushed] if flushed else flushed
+        super().execute_sql_flush([self.start_transaction_sql(), *sql_list])
 
     def _references_graph(self, table_name: str) -> list[str]:
         """The tables that refer to this one, however indirectly, and itself. SQLite's asks with REGEXP."""
@@ -153,10 +148,11 @@ class DatabaseOperations(SQLiteDatabaseOperations):
         return found
 
     def start_transaction_sql(self) -> str:
-        return "-- D1 has no BEGIN: send these statements as one batch."
+        # There is no BEGIN. This begins a batch whose tables may be emptied in any order.
+        return "PRAGMA defer_foreign_keys = ON;"
 
     def end_transaction_sql(self, success: bool = True) -> str:
-        return "-- The end of the batch."
+        return "-- Send all of this as one batch: D1 has no COMMIT."
 
     def regex_lookup(self, lookup_type: str) -> str:
         raise NotSupportedError(

@@ -109,41 +109,44 @@ def split(script: str) -> list[str]:
             found.append(begin.strip())
             begin = ""
     found.append(begin.removesuffix(";").strip())
-    return [statement for statement in found if tokens(statement) and statement.strip("; \n")]
+    # Comments alone are no statement, and D1 answers them with an error.
+    return [statement for statement in found if any(token.text != ";" for token in tokens(statement))]
 
 
 class Matches(NamedTuple):
-    """The rows that an UPDATE or DELETE is about: `table` as written, the text after WHERE, parameters before it."""
+    """The rows that an UPDATE or DELETE is about: what to select from, and the parameters before that in the text."""
 
     table: str
+    rows: str
     condition: str
     skipped: int
 
 
 @lru_cache(maxsize=2048)
 def matches(sql: str) -> Matches | None:
-    """What an UPDATE or DELETE of one table matches; None where the text is not of that plain kind."""
+    """What an UPDATE or DELETE matches; None where the text is not of a plain kind."""
     words = tokens(sql)
     top = [word for word in words if word.depth == 0]
-    if not top or top[0].text not in ("UPDATE", "DELETE"):
+    is_update = bool(top) and top[0].text == "UPDATE"
+    if not top or top[0].text not in ("UPDATE", "DELETE") or len(top) < 3:
         return None
+    if any(word.text in ("RETURNING", "ORDER", "LIMIT") for word in top) or top[1].text == "OR":
+        return None
+    target = top[1] if is_update else top[2]
+    after = next((word for word in top if word.start > target.start), None)
+    if after and after.text in ("AS", "INDEXED", "NOT", "."):
+        return None
+    table = sql[target.start : target.end]
+    joined = next((word for word in top if is_update and word.text == "FROM"), None)
     where = next((word for word in top if word.text == "WHERE"), None)
-    head = [word for word in top[1:] if where is None or word.start < where.start]
-    first = 1 if top[0].text == "DELETE" else 0
-    if len(head) <= first or not _is_plain(top, head, head[first + 1 :]):
-        return None
-    table = sql[head[first].start : head[first].end]
-    if where is None:
-        return Matches(table, "1", 0)
-    skipped = sum(word.text == "%S" or word.text.startswith("%(") for word in words if word.start < where.start)
-    return Matches(table, sql[where.end :].strip().rstrip(";"), skipped)
+    begin = joined or where
+    skipped = sum(_is_param(word) for word in words if begin is None or word.start < begin.start)
+    condition = sql[where.end :].strip().rstrip(";") if where else "1"
+    if joined is None:
+        return Matches(table, f"count(*) FROM {table} WHERE {condition}", condition, skipped)
+    # A row that several rows of the FROM match is changed once.
+    return Matches(table, f"count(DISTINCT {table}.rowid) FROM {table}, {sql[joined.end:]}", condition, skipped)
 
 
-def _is_plain(top: list[Token], head: list[Token], rest: list[Token]) -> bool:
-    """One table under its own name, without a clause that narrows or widens what the condition says."""
-    return (
-        not any(word.text in ("RETURNING", "ORDER", "LIMIT") for word in top)
-        and head[0].text != "OR"
-        and not any(word.text in ("FROM", "AS", "INDEXED", ".") for word in rest[:1])
-        and not any(word.text == "FROM" for word in rest)
-    )
+def _is_param(word: Token) -> bool:
+    return word.text == "%S" or word.text.startswith("%(")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db.utils import OperationalError
+
 from d1 import zones
 
 Sql = tuple[str, Sequence[Any]]
@@ -42,7 +44,7 @@ def extract(lookup_type: str, sql: str, params: Sequence[Any]) -> Sql:
     """A part of a date or time as an integer. `sql` may have a fraction of a second."""
     kind = lookup_type.lower()
     if kind not in _FIELDS:
-        raise ValueError(f"Unsupported lookup type: {lookup_type!r}")
+        raise OperationalError(f"Unsupported lookup type: {lookup_type!r}")
     if not sql.startswith(("substr(", "(SELECT strftime(")):
         sql, params = whole(sql, params)
     number = f"CAST(strftime('{_FIELDS[kind]}',{sql}) AS INTEGER)"
@@ -60,7 +62,7 @@ def trunc_date(lookup_type: str, sql: str, params: Sequence[Any]) -> Sql:
         months = "((CAST(strftime('%%m',v) AS INTEGER)-1)%%3)"
         return f"(SELECT date(v,'start of month','-'||{months}||' months') FROM (SELECT {sql} AS v))", params  # noqa: S608
     if kind not in _DATES:
-        raise ValueError(f"Unsupported lookup type: {lookup_type!r}")
+        raise OperationalError(f"Unsupported lookup type: {lookup_type!r}")
     return f"strftime('{_DATES[kind]}',{sql})", params
 
 
@@ -77,7 +79,7 @@ def trunc_time(lookup_type: str, sql: str, params: Sequence[Any]) -> Sql:
     """The beginning of the period within its day, as `14:00:00`."""
     kind = lookup_type.lower()
     if kind not in _TIMES:
-        raise ValueError(f"Unsupported lookup type: {lookup_type!r}")
+        raise OperationalError(f"Unsupported lookup type: {lookup_type!r}")
     return f"strftime('{_TIMES[kind]}',{sql})", params
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from d1.failures import OperationalError
 from d1.sqltext import written_tables
 from d1.statement import Statement, literal
 
@@ -70,11 +71,17 @@ class UnitOfWork:
 
     def roll_back_to(self, savepoint: str) -> None:
         """Drop the writes of an inner block, and what was known about rows that they made."""
-        length = self._marks.get(savepoint, 0)
+        length = self._mark(savepoint)
         if length < len(self.writes):
             del self.writes[length:], self._tables[length:]
             self.seen.clear()
 
     def release(self, savepoint: str) -> None:
         """Keep the writes of an inner block."""
-        self._marks.pop(savepoint, None)
+        self._mark(savepoint)
+        del self._marks[savepoint]
+
+    def _mark(self, savepoint: str) -> int:
+        if savepoint not in self._marks:
+            raise OperationalError(f"no such savepoint: {savepoint}")
+        return self._marks[savepoint]

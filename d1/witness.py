@@ -28,7 +28,7 @@ def count_of(connection: Connection, write: Write, sql: str, params: Params) -> 
         return -1
     values = params if params is None or isinstance(params, Mapping) else list(params)[plain.skipped :]
     known = _known(unit, plain, values)
-    counting = render(f"SELECT count(*) FROM {plain.table} WHERE {plain.condition}", values)
+    counting = render(f"SELECT {plain.rows}", values)
     count = known if known is not None else _count(connection, unit, write, counting, sql)
     name = f"{count} rows of {plain.table} matched by the block's {sqltext.verb(sql)}"
     write.check = guard(name, f"({counting.sql}) = {count}", counting.params)
@@ -39,7 +39,7 @@ def count_of(connection: Connection, write: Write, sql: str, params: Params) -> 
 
 def _known(unit: UnitOfWork, plain: sqltext.Matches, values: Any) -> int | None:
     """How many rows a condition on keys alone matches, if the block has seen them all."""
-    found = _KEY_CONDITION.match(plain.condition)
+    found = _KEY_CONDITION.match(plain.condition) if "DISTINCT" not in plain.rows else None
     if not found or values is None:
         return None
     seen = unit.seen.get((found[1], found[2]), frozenset())

@@ -1,0 +1,96 @@
+"""The backend over the real engine, under an alias of its own, emptied before each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connections, models
+
+from standins.d1 import Engine, missing_reason
+
+ALIAS = "on_d1"
+
+
+@pytest.fixture(scope="session")
+def running_engine() -> Iterator[Engine]:
+    if reason := missing_reason():
+        pytest.skip(f"missing: {reason}")
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(running_engine: Engine) -> Engine:
+    running_engine.reset()
+    running_engine.empty_database()
+    running_engine.reset()
+    return running_engine
+
+
+@pytest.fixture
+def settings_of(engine: Engine) -> Callable[..., dict[str, Any]]:
+    """`settings_of(timeout=1)`: what DATABASES holds for the engine, with these options."""
+
+    def settings(**options: Any) -> dict[str, Any]:
+        return {
+            "ENGINE": "d1",
+            "NAME": engine.database,
+            "USER": engine.account,
+            "PASSWORD": engine.token,
+            "OPTIONS": {"api_base": engine.base, "read_token": engine.read_token, "backoff": 0.001, **options},
+        }
+
+    return settings
+
+
+@pytest.fixture
+def connect(settings_of: Any, django_db_blocker: Any) -> Iterator[Callable[..., Any]]:
+    """`connect(timeout=1)`: Django's connection of the alias, with these options."""
+
+    def connection(**options: Any) -> Any:
+        if hasattr(connections._connections, ALIAS):
+            del connections[ALIAS]
+        configured = connections.configure_settings({"default": {}, ALIAS: settings_of(**options)})
+        connections.settings[ALIAS] = configured[ALIAS]
+        return connections[ALIAS]
+
+    with django_db_blocker.unblock():
+        yield connection
+        if hasattr(connections._connections, ALIAS):
+            connections[ALIAS].close()
+            del connections[ALIAS]
+        connections.settings.pop(ALIAS, None)
+
+
+@pytest.fixture
+def d1(connect: Any) -> Any:
+    """Django's connection to an empty D1 database."""
+    return connect()
+
+
+@pytest.fixture
+def rows(d1: Any) -> Callable[..., list[tuple[Any, ...]]]:
+    """`rows("SELECT %s", [5])`: what the cursor gives."""
+
+    def run(sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        with d1.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+
+    return run
+
+
+@pytest.fixture
+def tables(d1: Any, engine: Engine) -> Callable[..., None]:
+    """`tables(Author, Book)`: make the tables of models, and count requests from now on."""
+
+    def create(*kinds: type[models.Model]) -> None:
+        with d1.schema_editor() as editor:
+            for kind in kinds:
+                editor.create_model(kind)
+        d1.usage.reset()
+        engine.reset()
+
+    return create

@@ -1,0 +1,44 @@
+"""Models for the tests of the backend, which belong to no installed app and are made anew in each test."""
+
+import uuid
+
+from django.db import models
+
+
+class Author(models.Model):
+    name = models.CharField(max_length=200, unique=True)
+    age = models.IntegerField(default=0)
+
+    class Meta:
+        app_label = "shelf"
+
+
+class Book(models.Model):
+    id = models.CharField(primary_key=True, max_length=40)
+    title = models.CharField(max_length=2000, default="")
+    author = models.ForeignKey(Author, models.CASCADE, null=True)
+    pages = models.IntegerField(default=0)
+    published_at = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label = "shelf"
+
+
+class Value(models.Model):
+    """One column of each kind."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    big = models.BigIntegerField(null=True)
+    real = models.FloatField(null=True)
+    text = models.TextField(null=True)
+    blob = models.BinaryField(null=True)
+    flag = models.BooleanField(null=True)
+    day = models.DateField(null=True)
+    moment = models.DateTimeField(null=True)
+    clock = models.TimeField(null=True)
+    price = models.DecimalField(max_digits=15, decimal_places=4, null=True)
+    span = models.DurationField(null=True)
+    document = models.JSONField(null=True)
+
+    class Meta:
+        app_label = "shelf"
