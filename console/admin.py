@@ -1,0 +1,116 @@
+"""The admin of staff: their logins, their roles, and what they did that changed nothing in OmniChat's tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from console.models import StaffEvent
+from database import cells
+
+#: What decides what a person may do. Nobody sets these on their own login.
+POWERS = ("is_active", "is_staff", "is_superuser", "groups")
+
+admin.site.unregister((User, Group))
+
+
+@admin.register(User)
+class LoginAdmin(UserAdmin):
+    """Logins of staff. Rights come from roles alone, and a login is switched off, never deleted."""
+
+    list_display = ("username", "email", "roles", "is_active", "is_superuser", "last_login")
+    list_filter = ("groups", "is_active", "is_superuser")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Rights", {"fields": POWERS}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+    filter_horizontal = ("groups",)
+
+    @admin.display(description="roles")
+    def roles(self, login: User) -> str:
+        return ", ".join(group.name for group in login.groups.all())
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        own = obj is not None and obj.pk == request.user.pk
+        superuser = bool(getattr(request.user, "is_superuser", False))
+        fixed = POWERS if own else () if superuser else ("is_superuser",)
+        return (*self.readonly_fields, *fixed)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        # Else an operator could take a superuser's login by setting its password.
+        if obj is not None and obj.is_superuser and not getattr(request.user, "is_superuser", False):
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """What was given or taken is kept as an event beside it."""
+        before = powers_of(User.objects.get(pk=form.instance.pk)) if change else {}
+        before |= {name: form.initial[name] for name in form.changed_data if name in POWERS and name != "groups"}
+        super().save_related(request, form, formsets, change)
+        after = powers_of(form.instance)
+        if before != after:
+            StaffEvent.objects.create(
+                staff_id=request.user.pk,
+                action="staff.rights" if change else "staff.added",
+                subject=form.instance.username,
+                detail={"before": before, "after": after},
+            )
+
+
+def powers_of(login: User) -> dict[str, Any]:
+    """What of a login decides its rights, as plain values."""
+    flags = {name: getattr(login, name) for name in POWERS if name != "groups"}
+    return {**flags, "groups": sorted(login.groups.values_list("name", flat=True))}
+
+
+@admin.register(Group)
+class RoleAdmin(GroupAdmin):
+    """Roles are shown; `console/roles.py` says what they may do."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return bool(getattr(request.user, "has_perm", lambda _: False)("auth.view_group"))
+
+
+@admin.register(StaffEvent)
+class StaffEventAdmin(admin.ModelAdmin):
+    list_display = ("at", "staff", "action", "subject")
+    list_filter = ("action",)
+    search_fields = ("=subject", "=staff__username")
+    search_help_text = "A login's name, or what it was done to."
+    list_select_related = ("staff",)
+    list_per_page = 50
+    show_full_result_count = False
+    fields = ("at", "staff", "action", "subject", "details")
+    details = cells.column("detail", cells.json_block)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
