@@ -1,0 +1,193 @@
+"""The demo in a process of its own, and Chromium to look at it with."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from omniops.variables import NAMES
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+ROOT = Path(__file__).resolve().parent.parent.parent
+SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+LOOKS = {"light": ("desktop", "light"), "dark": ("desktop", "dark"), "phone": ("phone", "light")}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@dataclass
+class Site:
+    """The demo as it is served: where, and the password of each login."""
+
+    url: str
+    passwords: dict[str, str]
+    omnichat: Path
+
+
+@dataclass
+class Watch:
+    """What Chromium complained of: errors of scripts, of the network, and of the Content-Security-Policy."""
+
+    complaints: list[str] = field(default_factory=list)
+
+    def follow(self, page: Page) -> None:
+        page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("requestfailed", lambda request: self._failed(request.url, request.failure))
+
+    def _failed(self, url: str, why: str | None) -> None:
+        # A download ends the navigation that asked for it.
+        if why != "net::ERR_ABORTED":
+            self.complaints.append(f"{url}: {why}")
+
+    def forget(self) -> None:
+        self.complaints.clear()
+
+
+def environment(folder: Path) -> dict[str, str]:
+    bare = {k: v for k, v in os.environ.items() if k not in NAMES and k.removesuffix("_FILE") not in NAMES}
+    urls = {
+        "CONSOLE_DATABASE_URL": f"sqlite:///{folder / 'console.sqlite3'}",
+        "OMNICHAT_DATABASE_URL": f"sqlite:///{folder / 'omnichat.sqlite3'}",
+    }
+    return {**bare, **urls, "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture(scope="session")
+def binary() -> Path:
+    if not CHROMIUM.exists():
+        pytest.skip(f"missing: chromium, expected at {CHROMIUM} (apt-get install chromium)")
+    return CHROMIUM
+
+
+# Not for the session: while Playwright runs its event loop, Django refuses every query of other tests in this process.
+@pytest.fixture(scope="module")
+def chromium(binary: Path) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """What `make demo` serves, on a free port."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "manage.py", "run_demo", "--port", "0"]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment(folder), stdout=subprocess.PIPE, stderr=log, text=True
+        ) as served,
+    ):
+        try:
+            yield _told(served, folder)
+        finally:
+            served.terminate()
+
+
+def _told(served: subprocess.Popen[str], folder: Path) -> Site:
+    """Reads what run_demo prints: the address, then a line `name password role` for each login."""
+    assert served.stdout
+    url, passwords = "", {}
+    for line in served.stdout:
+        url = (re.findall(r"http://\S+", line) or [url])[0]
+        words = line.split()
+        if url and len(words) == 3 and line.startswith("  "):
+            passwords[words[0]] = words[1]
+        if "Ctrl-C" in line:
+            return Site(url.rstrip("/"), passwords, folder / "omnichat.sqlite3")
+    raise AssertionError(f"run_demo ended with {served.wait()}: {(folder / 'log').read_text()}")
+
+
+@pytest.fixture(scope="session")
+def sessions() -> dict[str, Any]:
+    """The cookies of each login, so that each logs in once."""
+    return {}
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Every test of a page ends with Chromium having had nothing to complain of."""
+    watch = Watch()
+    yield watch
+    assert watch.complaints == []
+
+
+@pytest.fixture
+def enter(chromium: Browser, site: Site, sessions: dict[str, Any], watch: Watch) -> Iterator[Callable[..., Page]]:
+    """`enter("support", "dark")` is a page of Chromium, logged in, in one of the three looks."""
+    opened: list[BrowserContext] = []
+
+    def enter(role: str | None, look: str = "light", **options: Any) -> Page:
+        size, scheme = LOOKS[look]
+        options = {"timezone_id": "Europe/Berlin", "locale": "en-GB", "color_scheme": scheme, **options}
+        context = chromium.new_context(
+            viewport=SIZES[size], base_url=site.url, storage_state=sessions.get(role or ""), **options
+        )
+        context.set_default_timeout(10_000)
+        opened.append(context)
+        page = context.new_page()
+        watch.follow(page)
+        if role and role not in sessions:
+            log_in(page, role, site.passwords[role])
+            sessions[role] = context.storage_state()
+        return page
+
+    yield enter
+    for context in opened:
+        context.close()
+
+
+def log_in(page: Page, name: str, password: str) -> None:
+    page.goto("/admin/login/")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/admin/")
+
+
+@pytest.fixture
+def axe(watch: Watch) -> Callable[..., list[str]]:
+    """What axe-core finds serious or critical on a page, or of some `rules` alone. Of a long list five rows are enough."""
+
+    def check(page: Page, *rules: str) -> list[str]:
+        options: dict[str, Any] = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+        before = list(watch.complaints)
+        found = Axe().run(page, {"exclude": ["#result_list tbody tr:nth-child(n+6)"]}, options).response["violations"]
+        # axe-core tries inline styles of its own, which the Content-Security-Policy forbids.
+        watch.complaints[:] = before
+        grave = [one for one in found if one["impact"] in ("serious", "critical")]
+        return [f"{one['id']}: {node['html'][:200]}" for one in grave for node in one["nodes"][:3]]
+
+    return check
+
+
+@pytest.fixture
+def picture() -> Callable[[Page, str], None]:
+    """Takes a picture for the documentation, where PICTURES names the folder for it (`make pictures`)."""
+    folder = os.environ.get("PICTURES")
+
+    def take(page: Page, name: str) -> None:
+        if folder:
+            page.screenshot(path=Path(folder) / f"{name}.png")
+
+    return take
