@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime
 from typing import Any
 
@@ -107,10 +108,9 @@ class WholeInput(CellInput):
     widget = forms.TextInput(attrs={"inputmode": "numeric"})
 
     def parse(self, text: str) -> int:
-        try:
-            return int(text)
-        except ValueError as error:
-            raise ValidationError("Enter a whole number.", code="invalid") from error
+        if not re.fullmatch(r"[+-]?[0-9]{1,30}", text.strip()):
+            raise ValidationError("Enter a whole number.", code="invalid")
+        return int(text)
 
 
 class TextInput(CellInput):

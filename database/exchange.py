@@ -1,0 +1,123 @@
+"""OmniChat's tables as files: which columns, under which names, and which value stands for a cell.
+
+A column has its name in the database. Instants stand in one form, JavaScript's, whichever the cell has; odd cells stand
+as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from typing import Any, ClassVar
+
+from django.db.models import Model, QuerySet
+from django.db.models.expressions import Expression
+from django.db.models.lookups import GreaterThan
+from import_export import fields, resources, widgets
+
+from database.fields import FlagField, InstantField, JSONTextField
+from database.instants import StoredText
+from database.paging import RowId
+from database.values import JSONList, JSONObject, Odd, Stored, instant_text
+
+#: What stands in a file for a cell.
+Value = str | int | float | None
+#: Rows that one query of an export reads.
+PAGE = 2000
+
+
+class TableResource(resources.ModelResource):
+    """A table as a file. A subclass for import names the `importable` fields, the key first.
+
+    `required` are those that a new row must have.
+    """
+
+    importable: ClassVar[tuple[str, ...]] = ()
+    required: ClassVar[tuple[str, ...]] = ()
+    #: What a new row gets where the file says nothing, by field.
+    defaults: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def field_from_django_field(cls, field_name: str, django_field: Any, readonly: bool) -> fields.Field:
+        return fields.Field(
+            attribute=django_field.attname,
+            column_name=django_field.column,
+            widget=CellWidget(django_field),
+            readonly=readonly,
+        )
+
+
+class CellWidget(widgets.Widget):
+    """A cell as a value of a file."""
+
+    def __init__(self, field: Any) -> None:
+        super().__init__()
+        self.field = field
+
+    def render(self, value: Any, obj: Model | None = None, **kwargs: Any) -> Value:
+        return exported(self.field, self.field.get_prep_value(value))
+
+
+def resource_of(model: type[Model]) -> type[TableResource]:
+    """The resource of a table that nobody imports: all its columns."""
+    made: type[TableResource] = resources.modelresource_factory(model, resource_class=TableResource)
+    return made
+
+
+def exported(field: Any, cell: Stored) -> Value:
+    """What stands in a file for a cell. Text is not yet made harmless for spreadsheets."""
+    if isinstance(field, InstantField) and isinstance(cell, str | int):
+        moment = field.read(cell)
+        return instant_text(moment) if isinstance(moment, datetime) and not isinstance(moment, Odd) else str(cell)
+    odd = isinstance(cell, bytes) or (isinstance(cell, float) and not math.isfinite(cell))
+    return Odd(cell).text if odd else cell  # type: ignore[return-value]
+
+
+def exported_json(field: Any, cell: Stored) -> Any:
+    """What stands in a JSON file for a cell: objects, arrays and booleans as such."""
+    if isinstance(field, JSONTextField | FlagField):
+        value = field.read(cell)
+        return value if isinstance(value, JSONObject | JSONList | bool | None) else exported(field, cell)
+    return exported(field, cell)
+
+
+def text_of(value: Any) -> str:
+    """One text for a value of a file, whichever file gives it: what is equal to a person is equal here."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime):
+        return instant_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return str(value)
+
+
+def columns_of(resource: type[TableResource], withheld: Sequence[str] = ()) -> list[Any]:
+    """The model's fields that a file has, in order, without those `withheld` by name."""
+    named = (field.widget.field for field in resource().get_export_fields())
+    return [field for field in named if field.name not in withheld]
+
+
+def rows_of(queryset: QuerySet[Any], columns: Sequence[Any], page: int = PAGE) -> Iterator[tuple[Stored, ...]]:
+    """The cells of all rows of a queryset, in the order of their insertion, a query a page.
+
+    Memory does not grow with the table. Rows that others write meanwhile come or don't; none comes twice.
+    """
+    cells: list[Expression] = [StoredText(field.attname) for field in columns]
+    rows = queryset.order_by(RowId()).values_list(RowId(), *cells)
+    last: int | None = None
+    while True:
+        found = list((rows if last is None else rows.filter(GreaterThan(RowId(), last)))[:page])
+        for _, *row in found:
+            yield tuple(row)
+        if len(found) < page:
+            return
+        last = found[-1][0]

@@ -1,0 +1,139 @@
+"""Files to import: CSV, XLSX and JSON as rows of named values, within limits, or a sentence that tells why not."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePath
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import openpyxl
+from openpyxl.utils.escape import unescape
+from openpyxl.utils.exceptions import InvalidFileException
+
+from database.formulas import as_it_was
+
+MAX_BYTES = 10 * 1024 * 1024
+MAX_ROWS = 50_000
+#: What the parts of a workbook may come to when unpacked.
+MAX_UNPACKED = 200 * 1024 * 1024
+
+
+class BadFile(Exception):
+    """The file cannot be read. Says what is wrong with it and what to do."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A row of the file: its number there, as a spreadsheet or editor shows it, and its values by column."""
+
+    number: int
+    values: dict[str, Any]
+    extra: int = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: list[str]
+    rows: list[Given]
+
+
+def read_file(name: str, content: bytes) -> Table:
+    """The rows of a file, whose kind its name tells. Raises `BadFile`."""
+    if len(content) > MAX_BYTES:
+        raise BadFile(f"The file has more than {MAX_BYTES // 1024 // 1024} MB: divide it into several.")
+    read = READERS.get(PurePath(name).suffix.lower())
+    if read is None:
+        raise BadFile("Only files that end in .csv, .xlsx or .json can be imported.")
+    table = read(content)
+    if len(table.rows) > MAX_ROWS:
+        raise BadFile(f"The file has more than {MAX_ROWS:,} rows: divide it into several.")
+    return table
+
+
+def _csv(content: bytes) -> Table:
+    text = _decoded(content)
+    first_line = text.lstrip().split("\n", 1)[0]
+    delimiter = max(",;\t", key=first_line.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        lines = ((reader.line_num, row) for row in reader)
+        return _table((number, [as_it_was(value) for value in row]) for number, row in lines if row)
+    except csv.Error as error:
+        raise BadFile(f"The CSV breaks off in line {reader.line_num}: {error}.") from error
+
+
+def _decoded(content: bytes) -> str:
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadFile(f"Line {line} is not UTF-8: save the file as “CSV UTF-8” and upload it again.") from error
+
+
+def _xlsx(content: bytes) -> Table:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as parts:
+            if sum(part.file_size for part in parts.infolist()) > MAX_UNPACKED:
+                raise BadFile("The workbook is too large when unpacked: divide it into several.")
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
+        sheet: Any = book.worksheets[0]
+        numbered = enumerate(sheet.iter_rows(values_only=True), start=1)
+        return _table(
+            (number, [_from_xlsx(v) for v in row]) for number, row in numbered if any(v is not None for v in row)
+        )
+    except (zipfile.BadZipFile, InvalidFileException, ParseError, LookupError, ValueError, TypeError, OSError) as error:
+        raise BadFile("This is no Excel workbook (.xlsx), or it is damaged: save it again, or as CSV.") from error
+
+
+def _from_xlsx(value: Any) -> Any:
+    return as_it_was(unescape(value)) if isinstance(value, str) else value
+
+
+def _table(lines: Iterable[tuple[int, list[Any]]]) -> Table:
+    """The first line names the columns. One row more than allowed is read, so that too many are noticed."""
+    remaining: Iterator[tuple[int, list[Any]]] = iter(lines)
+    _, header = next(remaining, (0, []))
+    columns = _columns([str(name if name is not None else "").strip() for name in header])
+    rows = [_given(number, columns, values) for number, values in islice(remaining, MAX_ROWS + 1)]
+    return Table(columns, rows)
+
+
+def _columns(header: list[str]) -> list[str]:
+    while header and not header[-1]:
+        header.pop()
+    if not header:
+        raise BadFile("The file is empty: its first row has to name the columns.")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise BadFile(f"The first row names {', '.join(name or '(nothing)' for name in twice)} twice.")
+    return header
+
+
+def _given(number: int, columns: list[str], values: list[Any]) -> Given:
+    surplus = [value for value in values[len(columns) :] if value not in (None, "")]
+    short = len(columns) > len(values)
+    return Given(number, dict(zip(columns, values, strict=False)), -1 if short else len(surplus))
+
+
+def _json(content: bytes) -> Table:
+    try:
+        data = json.loads(_decoded(content))
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"This is no JSON: {error}.") from error
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        raise BadFile("The JSON has to be an array of objects, one for each row.")
+    if not data:
+        raise BadFile("The file has no row.")
+    columns = list(dict.fromkeys(name for row in data for name in row))
+    return Table(columns, [Given(number, row) for number, row in enumerate(data, start=1)])
+
+
+READERS: dict[str, Callable[[bytes], Table]] = {".csv": _csv, ".xlsx": _xlsx, ".json": _json}

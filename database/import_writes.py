@@ -1,0 +1,161 @@
+"""The writing of an import that somebody has confirmed: in transactions of 1,000 rows, with their audit entries.
+
+A file of up to 1,000 changes is written whole or not at all. A larger one that is stopped stays written up to a whole
+number of transactions; the same file given again goes on, for rows that are as it says do not change.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import IntegrityError, connections, models, transaction
+from django.utils import timezone
+
+from d1.base import DatabaseWrapper as D1Wrapper
+from database import audit
+from database.columns import missing_fields
+from database.edits import TOUCHED, account_of, cell_of, unique_field
+from database.exchange import TableResource
+from database.imports import BATCH, Change, Preview, batches, present_cells
+from database.models import AuditLog
+from database.router import OMNICHAT
+
+CREATED = "created_at"
+
+
+class ImportStopped(Exception):
+    """The import did not end. `done` rows are written, the others not; the text tells which row is in the way."""
+
+    def __init__(self, done: int, sentence: str) -> None:
+        rest = f"{done:,} rows are written; give the same file again to go on." if done else "Nothing was written."
+        super().__init__(f"{sentence} {rest}")
+        self.done = done
+
+
+class _InTheWay(Exception):
+    pass
+
+
+def write_import(resource: type[TableResource], confirmed: Preview, *, by: audit.Actor) -> int:
+    """Write the changes of a preview and give their number. Raises `ImportStopped`.
+
+    A row that is no longer as the preview showed it is never overwritten. On D1: for each 1,000 rows two reads, or one
+    if there are no more, and one batch.
+    """
+    model, changes, done = resource._meta.model, confirmed.changes, 0
+    try:
+        if len(changes) > BATCH:
+            _look_at_all(model, changes)
+        for some in batches(changes):
+            with transaction.atomic(using=OMNICHAT, durable=True):
+                _write(model, some, by, confirmed.file_name)
+            done += len(some)
+    except _InTheWay as way:
+        raise ImportStopped(done, str(way)) from None
+    except IntegrityError as error:
+        field = unique_field(model, error)
+        said = f"Another row has taken a value of {field.column} since the preview." if field else CHANGED
+        raise ImportStopped(done, said) from error
+    return done
+
+
+CHANGED = "Somebody has changed one of these rows since the preview: look at the changes again."
+
+
+def _look_at_all(model: type[models.Model], changes: Sequence[Change]) -> None:
+    """Find out before the first write what would stop a later one."""
+    for some in batches(changes):
+        _refuse_changed(some, present_cells(model, [change.key for change in some], _fields(model, some)))
+
+
+def _refuse_changed(changes: Sequence[Change], present: dict[str, dict[str, Any]]) -> None:
+    for change in changes:
+        now = present.get(change.key)
+        if change.new and now is not None:
+            raise _InTheWay(f"Row {change.row}: {change.key} has been added since the preview.")
+        if not change.new and now is None:
+            raise _InTheWay(f"Row {change.row}: {change.key} is no longer there.")
+        for column, shown in change.before.items():
+            if now is not None and now[column] != shown:
+                raise _InTheWay(f"Row {change.row}: {column} of {change.key} has been changed since the preview.")
+
+
+def _fields(model: type[models.Model], changes: Sequence[Change]) -> list[Any]:
+    columns = {column for change in changes for column in change.before}
+    return [field for field in model._meta.concrete_fields if field.column in columns]
+
+
+def _write(model: type[models.Model], changes: Sequence[Change], by: audit.Actor, file_name: str) -> None:
+    fields = _fields(model, changes)
+    keys = [change.key for change in changes]
+    rows = model._base_manager.using(OMNICHAT).only("pk", *(field.name for field in fields)).in_bulk(keys)
+    present = {key: {field.column: cell_of(row, field.name) for field in fields} for key, row in rows.items()}
+    _refuse_changed(changes, present)
+    _guard(model, fields, present)
+    _update(model, [change for change in changes if not change.new], rows, fields)
+    _insert(model, [change for change in changes if change.new])
+    audit.record_all([_told(model, change, by, file_name) for change in changes])
+
+
+def _guard(model: type[models.Model], fields: Sequence[Any], present: dict[str, dict[str, Any]]) -> None:
+    """On D1, let the batch fail if a row was changed after it was read. SQLite's transaction keeps others out."""
+    connection = connections[OMNICHAT]
+    if not isinstance(connection, D1Wrapper) or not present:
+        return
+    quote = connection.ops.quote_name
+    cells = [[key, *cells.values()] for key, cells in present.items() if bytes not in map(type, cells.values())]
+    held = " AND ".join(f"t.{quote(f.column)} IS j.value ->> {n}" for n, f in enumerate(fields, start=1))
+    table, key = quote(model._meta.db_table), quote(model._meta.pk.column)
+    joined = f"json_each(%s) AS j JOIN {table} AS t ON t.{key} = j.value ->> 0"
+    condition = f"(SELECT count(*) FROM {joined} WHERE {held or '1'}) = {len(cells)}"  # noqa: S608 - names of columns
+    connection.guard("rows as they were read", condition, [json.dumps(cells)])
+
+
+def _update(
+    model: type[models.Model], changes: Sequence[Change], rows: dict[Any, models.Model], fields: Sequence[Any]
+) -> None:
+    if not changes:
+        return
+    by_column = {field.column: field for field in fields}
+    touched = [TOUCHED] if _has(model, TOUCHED) else []
+    for change in changes:
+        for column, cell in change.after.items():
+            setattr(rows[change.key], by_column[column].attname, by_column[column].read(cell))
+        for name in touched:
+            setattr(rows[change.key], name, timezone.now())
+    written = [rows[change.key] for change in changes]
+    model._base_manager.using(OMNICHAT).bulk_update(written, [*(field.name for field in fields), *touched])
+
+
+def _insert(model: type[models.Model], changes: Sequence[Change]) -> None:
+    by_column: dict[str, Any] = {field.column: field for field in model._meta.concrete_fields}
+    times = {name: timezone.now() for name in (CREATED, TOUCHED) if _has(model, name)}
+    rows = [
+        model(
+            **{by_column[column].attname: by_column[column].read(cell) for column, cell in change.after.items()},
+            **times,
+        )
+        for change in changes
+    ]
+    model._base_manager.using(OMNICHAT).bulk_create(rows)
+
+
+def _has(model: type[models.Model], name: str) -> bool:
+    return name in {field.name for field in model._meta.concrete_fields} - missing_fields(model)
+
+
+def _told(model: type[models.Model], change: Change, by: audit.Actor, file_name: str) -> AuditLog:
+    table = model._meta.db_table
+    return audit.entry(
+        f"{table}.import",
+        by=by,
+        user_id=account_of(model(pk=change.key)),
+        resource_type=table,
+        resource_id=change.key,
+        before=change.before,
+        after=change.after,
+        file=file_name,
+        row=change.row,
+    )
