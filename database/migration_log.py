@@ -102,7 +102,8 @@ def check_log(log: Log, migrations: list[Migration]) -> None:
     if log.version > last:
         raise MigrationError(
             f"The database records version {log.version}, and the last file is {last:04}: "
-            "update this checkout, or name the right folder with --directory."
+            "update this checkout, name the right folder with --directory, or, if somebody else's migrations made it, "
+            "take it over with --adopt N."
         )
     for migration in migrations[: log.version]:
         if migration.version not in log.records:

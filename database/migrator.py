@@ -12,6 +12,8 @@ from django.db.utils import Error
 
 from d1.errors import OutcomeUnknown
 from d1.statement import MAX_BYTES
+from database.adoption import adopt, examine
+from database.drift import Difference
 from database.failures import sentence
 from database.migration_log import Log, check_log, fill_checksums, read_log, recording, without_checksum
 from database.migrations import Migration, MigrationError
@@ -32,12 +34,17 @@ def agreed(question: str) -> None:
 
 @dataclass
 class Outcome:
-    """What a run did. `pending` is what no row records in the end; `filled` had no checksum and has one now."""
+    """What a run did. `pending` is what no row records in the end; `filled` had no checksum and has one now.
+
+    `differences` is what stood in the way of an adoption.
+    """
 
     applied: list[Migration] = field(default_factory=list)
     reverted: list[Migration] = field(default_factory=list)
     pending: list[Migration] = field(default_factory=list)
     filled: list[Migration] = field(default_factory=list)
+    adopted: list[Migration] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
     version: int = 0
     error: str | None = None
 
@@ -69,15 +76,17 @@ class Migrator:
         """Go up or down to version `to`, or up to the last. What was wrong stands in the outcome's `error`."""
         return self._watched(lambda outcome: self._migrate(outcome, self.target(to)))
 
-    def plan(self, to: int | None = None) -> Plan:
-        """What `migrate` would do. Writes nothing. Raises MigrationError where it would stop before it began."""
-        log, target = read_log(self.connection), self.target(to)
-        check_log(log, list(self.migrations))
-        up = target >= log.version
-        if up:
-            batches = [(each, each.statements) for each in self.pending(log, target)]
+    def plan(self, to: int | None = None, *, rerun: int | None = None) -> Plan:
+        """What `migrate` or `rerun` would do. Writes nothing. Raises MigrationError where it would stop at once."""
+        log = read_log(self.connection)
+        if rerun is not None:
+            batches, up = [self._batch_to_rerun(log, rerun)], True
         else:
-            batches = [(each, each.down_statements) for each in self.above(log, target)]
+            check_log(log, list(self.migrations))
+            target = self.target(to)
+            up = target >= log.version
+            ups = [(each, each.statements) for each in self.pending(log, target)]
+            batches = ups if up else [(each, each.down_statements) for each in self.above(log, target)]
         self._check_sizes(batches)
         hazards = rehearse(self.connection, batches)
         return Plan(log, up, batches, hazards, without_checksum(log, list(self.migrations)))
@@ -85,6 +94,10 @@ class Migrator:
     def rerun(self, version: int) -> Outcome:
         """Apply an applied file again, as it is now, and record its checksum."""
         return self._watched(lambda outcome: self._rerun(outcome, version))
+
+    def adopt(self, to: int | None = None, *, mend: bool = False) -> Outcome:
+        """Record 1 to `to` as applied, if the tables have all that these make; `mend` adds columns and indexes."""
+        return self._watched(lambda outcome: self._adopt(outcome, to, mend=mend))
 
     def target(self, to: int | None) -> int:
         last = len(self.migrations)
@@ -168,15 +181,30 @@ class Migrator:
 
     def _rerun(self, outcome: Outcome, version: int) -> None:
         log = read_log(self.connection)
-        if version not in log.records and not 0 < version < log.version:
-            raise MigrationError(f"Version {version} was not applied: migrate_database applies what is pending.")
-        migration = self.migrations[self.target(version) - 1]
-        statements = migration.statements
+        migration, statements = self._batch_to_rerun(log, version)
         self._check_sizes([(migration, statements)])
         self.confirm(f"{migration} will be applied again, on top of what it made the first time.")
         self._run(migration, log.making(), "1", [*((sql, []) for sql in statements), *recording(migration)])
         outcome.applied.append(migration)
         self.remark(f"Applied {migration} again")
+
+    def _batch_to_rerun(self, log: Log, version: int) -> Batch:
+        """A version below the present one that no row records may be run as well: it fills the hole."""
+        if version not in log.records and not 0 < version < log.version:
+            raise MigrationError(f"Version {version} was not applied: migrate_database applies what is pending.")
+        migration = self.migrations[self.target(version) - 1]
+        return migration, migration.statements
+
+    def _adopt(self, outcome: Outcome, to: int | None, *, mend: bool) -> None:
+        adoption = examine(self.connection, self.migrations, to, mend=mend)
+        outcome.differences = adoption.lacking
+        if adoption.foreign and not adoption.lacking:
+            versions = ", ".join(map(str, adoption.foreign))
+            self.confirm(f"schema_version has rows of other migrations, which will be removed: {versions}.")
+        adopt(self.connection, adoption)
+        for sql in adoption.mending:
+            self.remark(f"Added what was missing: {sql}")
+        outcome.adopted = adoption.migrations
 
     def _run(
         self, migration: Migration, making: list[Step], condition: str, steps: list[Step], *, before: int = 0

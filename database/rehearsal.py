@@ -36,11 +36,12 @@ class Hazard:
 
 def rehearse(connection: BaseDatabaseWrapper, batches: Sequence[Batch]) -> list[Hazard]:
     """The hazards of the statements, in order, up to the first that fails on the schema alone. Reads only."""
-    with closing(_copy_of_schema(connection)) as copy:
+    with closing(copy_of_schema(connection)) as copy:
         return list(_hazards(copy, batches))
 
 
-def _copy_of_schema(connection: BaseDatabaseWrapper) -> sqlite3.Connection:
+def copy_of_schema(connection: BaseDatabaseWrapper) -> sqlite3.Connection:
+    """A database in memory with the same tables, indexes, triggers and views, and no rows."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
     with connection.cursor() as cursor:
         cursor.execute(

@@ -10,11 +10,15 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import connections
 
+from database.adoption import Adoption, examine, refusal
 from database.commands import OperatorCommand, Report
 from database.migrations import Migration, MigrationError, read_migrations
 from database.migrator import Migrator, Outcome, Plan
 from database.read_only import read_only
 from database.router import OMNICHAT
+
+#: --adopt without a number.
+WRANGLERS = -1
 
 
 class Command(OperatorCommand):
@@ -24,8 +28,16 @@ class Command(OperatorCommand):
         parser.add_argument("--plan", action="store_true", help="show the SQL and its hazards, and write nothing")
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--to", type=int, metavar="N", help="go up or down to version N; 0 is before the first")
-        what.add_argument("--adopt", type=int, metavar="N", help="record 1 to N as applied, if the tables are there")
+        what.add_argument(
+            "--adopt",
+            type=int,
+            nargs="?",
+            const=WRANGLERS,
+            metavar="N",
+            help="record 1 to N as applied, if the tables are there; without N, what wrangler's d1_migrations records",
+        )
         what.add_argument("--rerun", type=int, metavar="N", help="apply file N again, as it is now")
+        parser.add_argument("--mend", action="store_true", help="with --adopt: add missing columns and indexes")
         parser.add_argument("--directory", type=Path, default=settings.SQL_MIGRATIONS_DIR, help="where the files are")
         parser.add_argument("--no-input", action="store_true", help="destroy without asking")
 
@@ -40,15 +52,23 @@ class Command(OperatorCommand):
 
     def _plan(self, migrations: list[Migration], options: dict[str, Any]) -> Report:
         with read_only() as connection:
-            plan = Migrator(connection, migrations).plan(options["to"])
-        return _planned(plan)
+            migrator = Migrator(connection, migrations)
+            if options["adopt"] is not None:
+                return _examined(examine(connection, migrations, _version(options["adopt"]), mend=options["mend"]))
+            return _planned(migrator.plan(options["to"], rerun=options["rerun"]))
 
     def _migrate(self, migrations: list[Migration], options: dict[str, Any]) -> Outcome:
         confirm = partial(self.confirm, options=options)
         migrator = Migrator(connections[OMNICHAT], migrations, confirm=confirm, remark=self.remark)
+        if options["adopt"] is not None:
+            return migrator.adopt(_version(options["adopt"]), mend=options["mend"])
         if options["rerun"] is not None:
             return migrator.rerun(options["rerun"])
         return migrator.migrate(options["to"])
+
+
+def _version(adopted: int) -> int | None:
+    return None if adopted == WRANGLERS else adopted
 
 
 def _listed(migrations: list[Migration]) -> list[dict[str, Any]]:
@@ -60,14 +80,30 @@ def _report(outcome: Outcome) -> Report:
         "applied": _listed(outcome.applied),
         "reverted": _listed(outcome.reverted),
         "pending": _listed(outcome.pending),
+        "adopted": _listed(outcome.adopted),
+        "differences": [each.as_dict() for each in outcome.differences],
         "checksums_filled": _listed(outcome.filled),
         "version": outcome.version,
     }
     counts = (
-        f"{len(outcome.applied)} applied, {len(outcome.reverted)} reverted, {len(outcome.pending)} pending; "
+        f"{len(outcome.applied)} applied, {len(outcome.reverted)} reverted, {len(outcome.adopted)} adopted, "
+        f"{len(outcome.pending)} pending; "
         f"version {outcome.version}."
     )
     return Report(data, counts, error=outcome.error)
+
+
+def _examined(adoption: Adoption) -> Report:
+    data = {
+        "adopted": _listed(adoption.migrations) if not adoption.lacking else [],
+        "differences": [each.as_dict() for each in adoption.lacking],
+        "sql": adoption.mending,
+        "version": adoption.log.version,
+    }
+    lines = [f"{sql};" for sql in adoption.mending]
+    error = refusal(adoption) if adoption.lacking else None
+    counts = f"{len(adoption.migrations)} can be adopted. Nothing was written."
+    return Report(data, counts, error=error, lines=lines)
 
 
 def _planned(plan: Plan) -> Report:
