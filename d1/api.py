@@ -23,6 +23,7 @@ from d1.errors import OutcomeUnknown, RateLimited
 from d1.failures import OperationalError, failure
 from d1.rate import Budget, budget
 from d1.statement import Statement, dumps
+from d1.stream import Stream
 
 API_BASE = "https://api.cloudflare.com/client/v4"
 
@@ -102,6 +103,10 @@ class Client:
         """Run statements as one batch, which is one transaction. OutcomeUnknown if the answer was lost."""
         return self._answers(statements, write=True)
 
+    def stream(self, statement: Statement) -> Stream:
+        """The rows of one reading statement as they arrive."""
+        return Stream(self.send(_body([statement]), write=False, stream=True))
+
     def _answers(self, statements: Sequence[Statement], *, write: bool) -> list[Answer]:
         response = self.send(_body(statements), write=write)
         try:
@@ -177,7 +182,9 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> Exception:
     if status == 429 or (_NOT_RUN.search(text) and status != 200):
         return _busy(response, text)
     if status in (401, 403):
-        return OperationalError(f"Cloudflare refused the API token ({text}): it needs D1 Read to read, D1 Edit to write.")
+        return OperationalError(
+            f"Cloudflare refused the API token ({text}): it needs D1 Read to read, D1 Edit to write."
+        )
     if status == 404:
         return OperationalError(f"Cloudflare knows no such D1 database ({text}): check the account and database ids.")
     if _VIOLATED in text or (status == 400 and not _PASSING.search(text)):

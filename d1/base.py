@@ -1,12 +1,12 @@
 """The database wrapper: Django's for SQLite, speaking to D1 over HTTP.
 
-    DATABASES["..."] = {
-        "ENGINE": "d1",
-        "NAME": <database id>,
-        "USER": <account id>,
-        "PASSWORD": <API token>,
-        "OPTIONS": {"read_token": ..., "api_base": ..., ...},  # see README.md
-    }
+DATABASES["..."] = {
+    "ENGINE": "d1",
+    "NAME": <database id>,
+    "USER": <account id>,
+    "PASSWORD": <API token>,
+    "OPTIONS": {"read_token": ..., "api_base": ..., ...},  # see README.md
+}
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from d1.features import DatabaseFeatures
 from d1.introspection import DatabaseIntrospection
 from d1.operations import DatabaseOperations
 from d1.schema import DatabaseSchemaEditor
+from d1.streaming_cursor import StreamingCursor
 
 # The options that go to the endpoint as they are; the rest are the wrapper's own.
 _ENDPOINT_OPTIONS = (
@@ -86,6 +87,12 @@ class DatabaseWrapper(SQLiteDatabaseWrapper):
     def create_cursor(self, name: str | None = None) -> dbapi.Cursor:
         assert self.connection is not None
         return self.connection.cursor()
+
+    def chunked_cursor(self) -> Any:
+        """The cursor of QuerySet.iterator(), which holds one piece of the result at a time."""
+        self.ensure_connection()
+        assert self.connection is not None
+        return self._prepare_cursor(StreamingCursor(self.connection))
 
     def close(self) -> None:
         self.validate_thread_sharing()

@@ -8,9 +8,9 @@ from itertools import chain
 from typing import Any
 
 from django.core.exceptions import FullResultSet
-from django.db.models import Case, Q, Value
+from django.db.models import Case, Value
 from django.db.models.expressions import Col
-from django.db.models.lookups import In
+from django.db.models.lookups import Exact, In
 
 from d1.statement import adapt, dumps
 
@@ -114,16 +114,20 @@ def _keyed(value: Any, field: Any) -> dict[Any, Any] | None:
         return None
     keyed: dict[Any, Any] = {}
     for when in value.cases:
-        condition, result = when.condition, when.result
-        if type(result) is not Value or not isinstance(condition, Q) or condition.negated:
+        conditions = getattr(when.condition, "children", ())
+        if len(conditions) != 1 or when.condition.negated or type(when.result) is not Value:
             return None
-        if len(condition.children) != 1 or not isinstance(condition.children[0], tuple):
+        if not _is_key(conditions[0]) or when.result.output_field != field:
             return None
-        name, key = condition.children[0]
-        if name != "pk" or result.output_field is not field:
-            return None
-        keyed.setdefault(key, result.value)
+        keyed.setdefault(conditions[0].rhs, when.result.value)
     return keyed
+
+
+def _is_key(condition: Any) -> bool:
+    """Whether a condition is that the primary key equals a value."""
+    if not isinstance(condition, Exact) or not condition.rhs_is_direct_value():
+        return False
+    return isinstance(condition.lhs, Col) and condition.lhs.target.primary_key
 
 
 def packed(rows: Iterator[Any]) -> Iterator[str]:

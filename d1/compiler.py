@@ -1,4 +1,4 @@
-"""Compilers: expressions put as D1 can run them, rows of bulk writes as JSON, and what a block learns from its reads."""
+"""Compilers: expressions as D1 can run them, rows of bulk writes as JSON, and what a block learns from its reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SQLCompiler(django.SQLCompiler):
         translated = put(node, self, self.connection) if put else None
         return translated or super().compile(node)
 
-    def get_combinator_sql(self, combinator: str, all: bool) -> Any:  # noqa: A002 - Django's name
+    def get_combinator_sql(self, combinator: str, all: bool) -> Any:
         queries = self.query.combined_queries
         if len(queries) <= MAX_TERMS:
             return super().get_combinator_sql(combinator, all)
@@ -35,7 +35,7 @@ class SQLCompiler(django.SQLCompiler):
             sql = f" {operator} ".join([f"SELECT * FROM ({sql})", *more])  # noqa: S608 - compiled SQL
         return [sql], [param for _, params in parts for param in params]
 
-    def _parts(self, combinator: str, all: bool, queries: Any) -> list[tuple[str, Any]]:  # noqa: A002
+    def _parts(self, combinator: str, all: bool, queries: Any) -> list[tuple[str, Any]]:
         """Each of many combined queries by itself; D1 takes five in one compound, and nested ones besides."""
         parts: list[tuple[str, Any]] = []
         for query in queries:

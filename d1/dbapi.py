@@ -49,9 +49,12 @@ class Usage:
     def add(self, answers: Iterable[Answer]) -> None:
         self.requests += 1
         for answer in answers:
-            self.rows_read += answer.meta.get("rows_read") or 0
-            self.rows_written += answer.meta.get("rows_written") or 0
-            self.sql_ms += answer.meta.get("duration") or 0
+            self.count_rows(answer)
+
+    def count_rows(self, answer: Answer) -> None:
+        self.rows_read += answer.meta.get("rows_read") or 0
+        self.rows_written += answer.meta.get("rows_written") or 0
+        self.sql_ms += answer.meta.get("duration") or 0
 
     def reset(self) -> None:
         """Begin to count anew, as at the start of a page."""
@@ -127,12 +130,12 @@ class Connection:
         return [self._exact(statement, answer) for statement, answer in zip(statements, answers, strict=True)]
 
     def _exact(self, statement: Statement, answer: Answer) -> Answer:
-        columns = exact.rounded_columns(answer) if answer.has_long_numbers else set()
+        columns = exact.rounded_columns(answer.rows) if answer.has_long_numbers else set()
         while columns and exact.can_be_wrapped(statement.sql):
             wrapped = exact.wrap(statement, len(answer.columns), columns)
             (again,) = self.client.read([wrapped])
             self.usage.add([again])
-            rounded = exact.rounded_columns(again) - columns
+            rounded = exact.rounded_columns(again.rows) - columns
             if not rounded:
                 return exact.unwrap(answer.columns, again, columns)
             columns |= rounded

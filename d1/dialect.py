@@ -48,7 +48,9 @@ def _is_short(value: Any, connection: Any) -> bool:
     """Whether LIKE can take the value, escaped and with its two percent signs. It would stop at a NUL."""
     if not isinstance(value, str):
         return True
-    return "\0" not in value and len(connection.ops.prep_for_like_query(value).encode(errors="replace")) + 2 <= MAX_PATTERN
+    return (
+        "\0" not in value and len(connection.ops.prep_for_like_query(value).encode(errors="replace")) + 2 <= MAX_PATTERN
+    )
 
 
 _TEXT_FORMS = {
@@ -73,7 +75,7 @@ def long_list(node: Any, compiler: Any, connection: Any) -> Sql | None:
     if not all(map(_is_exact_in_json, values)):
         return None
     text = dumps([int(value) if isinstance(value, int) else value for value in values]).decode()
-    return f"{lhs} IN (SELECT value FROM json_each(%s))", [*lhs_params, text]
+    return f"{lhs} IN (SELECT value FROM json_each(%s))", [*lhs_params, text]  # noqa: S608
 
 
 def _is_exact_in_json(value: Any) -> bool:
@@ -143,7 +145,9 @@ def _function(template: str) -> Translation:
 
 # A text repeated n times: there is no such function, but zeroblob(n) is n bytes.
 _REPEATED = "replace(hex(zeroblob({n})),'00',{text})"
-_LPAD = f"CASE WHEN n<=length(t) THEN substr(t,1,n) ELSE substr({_REPEATED.format(n='n', text='f')},1,n-length(t))||t END"
+_LPAD = (
+    f"CASE WHEN n<=length(t) THEN substr(t,1,n) ELSE substr({_REPEATED.format(n='n', text='f')},1,n-length(t))||t END"
+)
 
 _TRANSLATIONS: dict[type, Translation] = {
     lookups.PatternLookup: text_lookup,

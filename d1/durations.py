@@ -57,7 +57,6 @@ def _moved(moment: str, sign: str, duration: str) -> str:
 
 def _text(micros: str) -> str:
     """Microseconds since 1970 as Python writes a datetime."""
-    return (
-        "(SELECT strftime('%%Y-%%m-%%d %%H:%%M:%%S',(t-f)/1000000,'unixepoch')||iif(f=0,'',format('.%%06d',f))"
-        f" FROM (SELECT t,(t%%1000000+1000000)%%1000000 AS f FROM (SELECT {micros} AS t)))"  # noqa: S608 - compiled SQL
-    )
+    shown = "strftime('%%Y-%%m-%%d %%H:%%M:%%S',(t-f)/1000000,'unixepoch')||iif(f=0,'',format('.%%06d',f))"
+    fraction = "(t%%1000000+1000000)%%1000000 AS f"
+    return f"(SELECT {shown} FROM (SELECT t,{fraction} FROM (SELECT {micros} AS t)))"  # noqa: S608 - compiled SQL

@@ -17,11 +17,11 @@ from d1.statement import Statement
 MAX_SAFE = 2**53 - 1
 
 
-def rounded_columns(answer: Answer) -> set[int]:
+def rounded_columns(rows: list[list[Any]]) -> set[int]:
     """The columns that hold a number which JavaScript may have rounded."""
     return {
         number
-        for row in answer.rows
+        for row in rows
         for number, value in enumerate(row)
         if type(value) is int and not -MAX_SAFE <= value <= MAX_SAFE
     }
@@ -36,7 +36,8 @@ def wrap(statement: Statement, width: int, columns: set[int]) -> Statement:
     """The same rows with the columns as text, led by `i` for an integer and `t` for a text."""
     names = ",".join(f"c{number}" for number in range(width))
     shown = ",".join(as_text(f"c{number}") if number in columns else f"c{number}" for number in range(width))
-    return Statement(f"WITH d1_exact({names}) AS ({statement.sql}\n) SELECT {shown} FROM d1_exact", statement.params)
+    sql = f"WITH d1_exact({names}) AS ({statement.sql}\n) SELECT {shown} FROM d1_exact"  # noqa: S608 - compiled SQL
+    return Statement(sql, statement.params)
 
 
 def as_text(name: str) -> str:
@@ -46,10 +47,15 @@ def as_text(name: str) -> str:
 
 def unwrap(names: list[str], answer: Answer, columns: set[int]) -> Answer:
     """The answer to a wrapped statement, under the names of the columns that it should have."""
-    for row in answer.rows:
+    return Answer(names, unwrapped(answer.rows, columns), answer.meta)
+
+
+def unwrapped(rows: list[list[Any]], columns: set[int]) -> list[list[Any]]:
+    """Rows of a wrapped statement as they should be."""
+    for row in rows:
         for number in columns:
             row[number] = from_text(row[number])
-    return Answer(names, answer.rows, answer.meta)
+    return rows
 
 
 def from_text(value: Any) -> Any:

@@ -13,7 +13,7 @@ class Error(Exception):
     """The base of the DB-API's errors. Django wraps each in its own class of the same name."""
 
 
-class Warning(Exception):  # noqa: A001 - the DB-API's name
+class Warning(Exception):
     """Never raised; the DB-API asks for it."""
 
 

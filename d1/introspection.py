@@ -24,7 +24,7 @@ class DatabaseIntrospection(SQLiteDatabaseIntrospection):
 
     def get_table_description(self, cursor: Any, table_name: str) -> list[FieldInfo]:
         # Django's asks once for each column whether it has a JSON constraint, by a LIKE that D1 finds too long.
-        described = "PRAGMA table_xinfo(%s)" % self.connection.ops.quote_name(table_name)
+        described = f"PRAGMA table_xinfo({self.connection.ops.quote_name(table_name)})"
         cursor.connection.prefetch([(described, None), (_SCHEMA, [table_name])])
         columns = cursor.execute(described).fetchall()
         if not columns:

@@ -103,7 +103,7 @@ class DatabaseOperations(SQLiteDatabaseOperations):
     def last_key(self, table: str, column: str) -> int:
         """The highest key that a table with an automatic key has given so far, not counting what waits."""
         highest = f"SELECT coalesce(max({self.quote_name(column)}), 0) FROM {self.quote_name(table)}"  # noqa: S608
-        given = f"SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = %s), 0), ({highest}))"
+        given = f"SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = %s), 0), ({highest}))"  # noqa: S608
         connection = self.connection.connection
         try:
             (answer,) = connection.read([render(given, [table])])

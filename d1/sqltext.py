@@ -14,9 +14,11 @@ _WORD = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _READING_PRAGMAS = frozenset(
-    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list foreign_key_check "
-    "foreign_keys quick_check".split()
-)
+    (
+        "foreign_key_check", "foreign_key_list", "foreign_keys", "index_info", "index_list", "index_xinfo",
+        "quick_check", "table_info", "table_list", "table_xinfo",
+    )
+)  # fmt: skip
 _WRITING = frozenset(("INSERT", "REPLACE", "UPDATE", "DELETE"))
 
 
@@ -145,7 +147,7 @@ def matches(sql: str) -> Matches | None:
     if joined is None:
         return Matches(table, f"count(*) FROM {table} WHERE {condition}", condition, skipped)
     # A row that several rows of the FROM match is changed once.
-    return Matches(table, f"count(DISTINCT {table}.rowid) FROM {table}, {sql[joined.end:]}", condition, skipped)
+    return Matches(table, f"count(DISTINCT {table}.rowid) FROM {table}, {sql[joined.end :]}", condition, skipped)
 
 
 def _is_param(word: Token) -> bool:

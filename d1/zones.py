@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from django.db.backends.utils import split_tzname_delta
@@ -60,7 +61,7 @@ def _steps(stored: str, shown: str) -> Steps:
 def _walls(name: str) -> Steps:
     """A zone's offsets by its own clock."""
     steps = changes(name)
-    pairs = zip(steps, steps[1:], strict=False)
+    pairs = pairwise(steps)
     later: Steps = [(at + max(before, after), after) for (_, before), (at, after) in pairs if at is not None]
     return [steps[0], *later]
 

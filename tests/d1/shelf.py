@@ -12,6 +12,9 @@ class Author(models.Model):
     class Meta:
         app_label = "shelf"
 
+    def __str__(self) -> str:
+        return str(self.pk)
+
 
 class Book(models.Model):
     id = models.CharField(primary_key=True, max_length=40)
@@ -22,6 +25,9 @@ class Book(models.Model):
 
     class Meta:
         app_label = "shelf"
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 class Value(models.Model):
@@ -42,3 +48,6 @@ class Value(models.Model):
 
     class Meta:
         app_label = "shelf"
+
+    def __str__(self) -> str:
+        return str(self.pk)
