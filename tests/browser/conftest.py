@@ -18,10 +18,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from omniops.variables import NAMES
 
 CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 ROOT = Path(__file__).resolve().parent.parent.parent
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 LOOKS = {"light": ("desktop", "light"), "dark": ("desktop", "dark"), "phone": ("phone", "light")}
@@ -167,7 +165,7 @@ def log_in(page: Page, name: str, password: str) -> None:
 
 @pytest.fixture
 def axe(watch: Watch) -> Callable[..., list[str]]:
-    """What axe-core finds serious or critical on a page, or of some `rules` alone. Of a long list five rows are enough."""
+    """What axe-core finds serious or critical on a page, or of some `rules` alone, in five rows of a list."""
 
     def check(page: Page, *rules: str) -> list[str]:
         options: dict[str, Any] = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}

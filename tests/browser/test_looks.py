@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page
@@ -26,30 +26,29 @@ LISTS = (
 OTHERS = ("/admin/", "/admin/password_change/", "/admin/chat/user/?q=nobody-at-all", "/admin/chat/user/?tier=paid")
 
 
-def pages_of_a_list(page: Page, address: str) -> Iterator[str]:
-    yield address
-    page.goto(address)
-    row = page.locator("#result_list tbody th a").first
-    if row.count():
-        yield row.get_attribute("href") or ""
+#: What axe-core looks for in each look: all its rules in the first; colours in the dark; labels as cards have them.
+RULES: dict[str, tuple[str, ...]] = {"light": (), "dark": ("color-contrast",), "phone": ("label", "list", "link-name")}
 
 
-@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+@pytest.mark.parametrize("look", RULES)
 @pytest.mark.parametrize("address", [*OTHERS, *LISTS])
 def test_it_fits_the_screen_and_hinders_nobody(
-    enter: Callable[..., Page], axe: Callable[[Page], list[str]], address: str, look: str
+    enter: Callable[..., Page], axe: Callable[..., list[str]], address: str, look: str
 ) -> None:
     page = enter("admin", look)
-    for each in pages_of_a_list(page, address):
-        page.goto(each)
+    page.goto(address)
+    row = page.locator("#result_list tbody th a").first
+    for each in [address, *([row.get_attribute("href")] if row.count() else [])]:
+        if each != address:
+            page.goto(each)
         assert page.locator("h1").count() == 1, each
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), each
-        assert axe(page) == [], each
+        assert axe(page, *RULES[look]) == [], each
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
 def test_the_page_of_the_login_does_too(
-    enter: Callable[..., Page], axe: Callable[[Page], list[str]], picture: Callable[[Page, str], None], look: str
+    enter: Callable[..., Page], axe: Callable[..., list[str]], picture: Callable[[Page, str], None], look: str
 ) -> None:
     page = enter(None, look)
     page.goto("/admin/login/")
