@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import Expression
 from django.db.models.lookups import GreaterThan
+from django.dispatch import Signal
 from import_export import fields, resources, widgets
 
 from database.fields import FlagField, InstantField, JSONTextField
@@ -22,6 +23,9 @@ from database.instants import StoredText
 from database.paging import RowId
 from database.values import JSONList, JSONObject, Odd, Stored, instant_text
 
+#: Sent when staff export, look at an import, or import: `request`, `action` ("export", "preview import", "import"),
+#: `subject` (a model) and `detail`, a map that goes into JSON. Of an export before the first row is sent.
+exchanged = Signal()
 #: What stands in a file for a cell.
 Value = str | int | float | None
 #: Rows that one query of an export reads.

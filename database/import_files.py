@@ -21,6 +21,7 @@ from database.formulas import as_it_was
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_ROWS = 50_000
+TOO_LARGE = f"The file has more than {MAX_BYTES // 1024 // 1024} MB: divide it into several."
 #: What the parts of a workbook may come to when unpacked.
 MAX_UNPACKED = 200 * 1024 * 1024
 
@@ -47,7 +48,7 @@ class Table:
 def read_file(name: str, content: bytes) -> Table:
     """The rows of a file, whose kind its name tells. Raises `BadFile`."""
     if len(content) > MAX_BYTES:
-        raise BadFile(f"The file has more than {MAX_BYTES // 1024 // 1024} MB: divide it into several.")
+        raise BadFile(TOO_LARGE)
     read = READERS.get(PurePath(name).suffix.lower())
     if read is None:
         raise BadFile("Only files that end in .csv, .xlsx or .json can be imported.")
