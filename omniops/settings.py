@@ -7,7 +7,7 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 from django.core.management.utils import get_random_secret_key
 
-from omniops.environment import PROBLEMS, REFUSING, console_url, flag, omnichat_database, read, sqlite, words
+from omniops.environment import PROBLEMS, REFUSING, console_url, flag, http_url, omnichat_database, read, sqlite, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -35,6 +35,8 @@ DATABASES = {
 }
 DATABASE_ROUTERS = ["database.router.OmniChatRouter"]
 SQL_MIGRATIONS_DIR = BASE_DIR / "migrations"
+CLERK_SECRET_KEY = read("CLERK_SECRET_KEY", str, "")
+CLERK_API_BASE = read("CLERK_API_BASE", http_url, "https://api.clerk.com/v1")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -64,6 +66,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "database.trouble.DatabaseTroubleMiddleware",
 ]
 ROOT_URLCONF = "omniops.urls"
 WSGI_APPLICATION = "omniops.wsgi.application"

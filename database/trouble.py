@@ -1,0 +1,67 @@
+"""A page that says what is wrong with a database, where any page would otherwise fail with a stack."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+
+from django.db import DatabaseError, InterfaceError, connections
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+
+from d1.errors import OutcomeUnknown
+from database.failures import sentence
+from database.router import CONSOLE, OMNICHAT
+
+logger = logging.getLogger(__name__)
+
+_ABSENT = re.compile(r"no such (table|column): (\S+)")
+_VERIFY = "manage.py verify_database tells what else differs, manage.py migrate_database makes what is missing."
+
+
+class DatabaseTroubleMiddleware:
+    """Answers with status 503 and a sentence for whatever a database refuses."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, DatabaseError | InterfaceError):
+            return None
+        logger.error("A database refused what %s asked.", request.path, exc_info=error)
+        context = {"title": title_of(error), "sentence": explain(error)}
+        # No request and no session: the console's own database may be the one in trouble.
+        return HttpResponse(render_to_string("admin/omnichat/database_trouble.html", context), status=503)
+
+
+def title_of(error: Exception) -> str:
+    return (
+        "Nobody knows whether this was saved" if isinstance(error, OutcomeUnknown) else "The database does not answer"
+    )
+
+
+def explain(error: Exception) -> str:
+    """What is wrong, and the way out."""
+    if isinstance(error, OutcomeUnknown):
+        return str(error)
+    alias = CONSOLE if not answers(CONSOLE) else OMNICHAT
+    absent = _ABSENT.search(str(error))
+    if absent and alias == OMNICHAT:
+        return f"OmniChat's database has no {absent[1]} {absent[2]}. {_VERIFY}"
+    if absent:
+        return f"The console's own database has no {absent[1]} {absent[2]}: run manage.py setup_database."
+    return sentence(error, connections[alias])
+
+
+def answers(alias: str) -> bool:
+    """Whether a database can be read at all, and has Django's own tables."""
+    try:
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT 1 FROM django_session LIMIT 1")
+    except (DatabaseError, InterfaceError):
+        return False
+    return True
