@@ -74,6 +74,7 @@ class OperatorCommand(BaseCommand):
             if "--json" in sys.argv and parser.called_from_command_line:
                 self.stdout.write(json.dumps({"error": message}, ensure_ascii=False))
             usual(message)
+            raise SystemExit(2)
 
         parser.error = complain  # type: ignore[method-assign]
         return parser

@@ -51,7 +51,7 @@ def expected_schema(migrations: Iterable[Migration]) -> Schema:
     """The schema that these files make, built in memory. Raises MigrationError for a file that does not apply."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
         for migration in migrations:
-            for number, statement in enumerate(statements(migration.sql), start=1):
+            for number, statement in enumerate(migration.statements, start=1):
                 try:
                     database.execute(statement)
                 except sqlite3.Error as error:

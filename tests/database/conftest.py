@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connections
 
 from database.migrations import read_migrations
 from database.migrator import Migrator, Outcome
+from database.router import OMNICHAT
 from omniops.environment import sqlite
 from standins.d1 import Engine, missing_reason
 
 SCRATCH = "scratch"
+Command = Callable[..., tuple[int, dict[str, Any]]]
 
 
 @pytest.fixture
@@ -62,6 +66,34 @@ def _on_d1(request: pytest.FixtureRequest) -> dict[str, Any]:
         "PASSWORD": engine.token,
         "OPTIONS": {"api_base": engine.base},
     }
+
+
+@pytest.fixture
+def command(tmp_path: Path, django_db_blocker: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """`command("migrate_database", "--to", "1")` gives the exit code and the JSON of a command, run in this process.
+
+    The alias `omnichat` is the file omnichat.sqlite3 in `tmp_path`, or the `file` that is named.
+    """
+    usual = connections[OMNICHAT], connections.settings[OMNICHAT]
+
+    def run(*words: str, file: Any = tmp_path / "omnichat.sqlite3", wait: float = 20) -> tuple[int, dict[str, Any]]:
+        settings = sqlite(file)
+        settings["OPTIONS"]["timeout"] = wait
+        connections.settings[OMNICHAT] = connections.configure_settings({"default": {}, OMNICHAT: settings})[OMNICHAT]
+        connections[OMNICHAT] = connections.create_connection(OMNICHAT)
+        code = 0
+        capsys.readouterr()
+        try:
+            call_command(*words, "--json", skip_checks=True)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            connections[OMNICHAT].close()
+        return code, json.loads(capsys.readouterr().out)
+
+    with django_db_blocker.unblock():
+        yield run
+    connections[OMNICHAT], connections.settings[OMNICHAT] = usual
 
 
 @pytest.fixture
