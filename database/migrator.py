@@ -10,6 +10,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
 
+from d1.base import MAX_BATCH_BYTES
 from d1.errors import OutcomeUnknown
 from d1.statement import MAX_BYTES
 from database.adoption import adopt, examine
@@ -252,7 +253,7 @@ class Migrator:
         """D1's limits, told before anything is sent."""
         if not is_d1(self.connection):
             return
-        most = getattr(self.connection, "max_batch_bytes", _MAX_BATCH_BYTES)
+        most = self.connection.settings_dict["OPTIONS"].get("max_batch_bytes", MAX_BATCH_BYTES)
         for migration, statements in batches:
             for number, statement in enumerate(statements, start=1):
                 if (size := len(statement.encode())) > MAX_BYTES:

@@ -9,8 +9,10 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
+from database import migrator
 from database.migrations import MigrationError, read_migrations
 from database.migrator import Migrator, Outcome
+from standins.d1 import Engine
 
 Write = Callable[[dict[str, str]], Path]
 Migrate = Callable[..., Outcome]
@@ -287,3 +289,50 @@ def test_two_runners_at_once_apply_each_file_once(
     applied = sorted(version for outcome in outcomes for version in versions(outcome.applied))
     assert applied == list(range(1, 13))
     assert rows("SELECT n FROM t ORDER BY n") == [(n,) for n in range(1, 13)]
+
+
+only_d1 = pytest.mark.parametrize("scratch", ["d1"], indirect=True)
+
+
+@only_d1
+def test_a_lost_answer_is_looked_up_and_the_run_goes_on(d1_engine: Engine, write: Write, migrate: Migrate) -> None:
+    d1_engine.fault("cut_after", count=1, match="CREATE TABLE a")
+    outcome = migrate(write(A | B))
+    assert (versions(outcome.applied), outcome.error) == ([1, 2], None)
+
+
+@only_d1
+def test_a_batch_that_never_arrived_is_told_as_not_done(d1_engine: Engine, write: Write, migrate: Migrate) -> None:
+    d1_engine.fault("cut_before", match="CREATE TABLE a")
+    outcome = migrate(write(A | B))
+    d1_engine.clear_faults()
+    assert outcome.error is not None
+    assert outcome.error.startswith("0001_make_a.sql is not done, and D1's answer was lost")
+    assert (outcome.applied, outcome.version) == ([], 0)
+    assert migrate(write(A | B)).version == 2
+
+
+@only_d1
+def test_a_lost_answer_on_the_way_down_is_looked_up_too(d1_engine: Engine, write: Write, migrate: Migrate) -> None:
+    migrate(write(A | B))
+    d1_engine.fault("cut_after", count=1, match="DROP TABLE b")
+    outcome = migrate(write(A | B), 0)
+    assert (versions(outcome.reverted), outcome.error) == ([2, 1], None)
+
+
+@only_d1
+def test_a_statement_that_d1_would_not_take_is_refused_before_anything_runs(write: Write, migrate: Migrate) -> None:
+    long = f"INSERT INTO a VALUES ('{'x' * 100_000}');"
+    outcome = migrate(write(A | {"0002_fill.sql": f"SELECT 1;\n{long}"}))
+    assert outcome.error == "0002_fill.sql, statement 2 has 100,025 bytes, and D1 takes 100,000: divide it."
+    assert outcome.version == 0
+
+
+@only_d1
+def test_a_file_too_large_for_one_batch_is_refused_with_the_way_out(
+    write: Write, migrate: Migrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrator, "MAX_BATCH_BYTES", 1000)
+    outcome = migrate(write(A | {"0002_fill.sql": "INSERT INTO a VALUES ('0123456789');\n" * 40}))
+    assert outcome.error is not None
+    assert outcome.error.startswith("0002_fill.sql has 1,400 bytes, and one batch on D1 takes 1,000: divide the file")
