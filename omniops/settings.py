@@ -33,6 +33,8 @@ DATABASES = {
     "default": read("CONSOLE_DATABASE_URL", console_url, sqlite(VAR_DIR / "console.sqlite3"), wrong=REFUSING),
     "omnichat": omnichat_database(LOCAL_OMNICHAT),
 }
+# Django has no migration for OmniChat's tables, so a test database needs none of its own.
+DATABASES["omnichat"]["TEST"] = {"MIGRATE": False}
 DATABASE_ROUTERS = ["database.router.OmniChatRouter"]
 SQL_MIGRATIONS_DIR = BASE_DIR / "migrations"
 CLERK_SECRET_KEY = read("CLERK_SECRET_KEY", str, "")

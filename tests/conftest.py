@@ -39,9 +39,11 @@ TABLES = (
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """A test that names a database has both."""
+    """A test that names a database has both, and runs on both engines unless it says why not."""
     marker = item.get_closest_marker("django_db")
     if marker:
+        if not item.get_closest_marker("sqlite_only"):
+            item.add_marker("both_engines")
         options = {"databases": ["default", "omnichat"], **marker.kwargs}
         item.add_marker(pytest.mark.django_db(**options), append=False)
 
