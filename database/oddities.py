@@ -23,14 +23,15 @@ SAMPLES = 5
 # A result has at most 100 columns on D1; a scan of a big table is given a request of its own kind of length.
 _TABLES_AT_ONCE, _SUBQUERIES_AT_ONCE = 4, 50
 
+# '+0 days' lets older versions of SQLite, too, turn February 31st into March, by which it is found out.
 _ZONES = "('', 'Z', '+00:00')"
 _INSTANT_TEXT = (
-    "CASE WHEN datetime(substr({0},1,19)) = replace(substr({0},1,19),'T',' ') "
+    "CASE WHEN datetime(substr({0},1,19),'+0 days') = replace(substr({0},1,19),'T',' ') "
     f"THEN substr({{0}},20) NOT IN {_ZONES} AND NOT (substr({{0}},20) GLOB '.[0-9]*' "
     f"AND ltrim(substr({{0}},21),'0123456789') IN {_ZONES}) "
     "WHEN {0} NOT GLOB '*[^0-9]*' THEN {1} "
-    "WHEN length({0}) = 10 THEN date({0}) IS NOT {0} "
-    "ELSE datetime(substr({0},1,16)) IS NOT replace(substr({0},1,16),'T',' ') || ':00' "
+    "WHEN length({0}) = 10 THEN date({0},'+0 days') IS NOT {0} "
+    "ELSE datetime(substr({0},1,16),'+0 days') IS NOT replace(substr({0},1,16),'T',' ') || ':00' "
     f"OR substr({{0}},17) NOT IN {_ZONES} END"
 )
 _SECONDS_TEXT = f"{{0}} = '' OR length({{0}}) > 12 OR CAST({{0}} AS INTEGER) > {LAST_SECOND}"
