@@ -17,8 +17,9 @@ from billing.models import (
     UserBattery,
     UserSubscription,
 )
-from chat.admin import OfUserAdmin, parent_label
+from billing.resources import PlanResource
 from chat.models import User
+from chat.owned import OfUserAdmin, parent_label
 from database import cells
 from database.admin import CheapAdmin, newest_first
 from database.filters import by_choice, by_parent, by_period, by_seen
@@ -29,6 +30,7 @@ from database.search import Beginning, Exact, FirstOf, Owners, Search
 @admin.register(SubscriptionPlan)
 class SubscriptionPlanAdmin(CheapAdmin):
     form = PlanForm
+    resource_class = PlanResource
     key = cells.column("id", cells.identifier, "id")
     monthly = cells.column("price_monthly", cells.cents, "a month")
     annual = cells.column("price_annual", cells.cents, "a year")
@@ -82,6 +84,7 @@ class UserSubscriptionAdmin(OfUserAdmin):
     updated = cells.column("updated_at", cells.moment, "updated")
 
     list_display = ("subscription_name", "of_user", "of_plan", "state", "ends", "cancels", "created")
+    states = ("state",)
     list_filter = (
         by_choice("status", StoredStatus.values),
         by_seen("plan", "plan_id"),
@@ -123,7 +126,10 @@ class UserSubscriptionAdmin(OfUserAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(plan_name=parent_label(SubscriptionPlan, "plan_id", "name"))
+        rows: QuerySet[Any] = (
+            super().get_queryset(request).annotate(plan_name=parent_label(SubscriptionPlan, "plan_id", "name"))
+        )
+        return rows
 
     @admin.display(description="subscription")
     def subscription_name(self, row: UserSubscription) -> Any:
@@ -165,6 +171,7 @@ class BatteryTransactionAdmin(OfUserAdmin):
     created = cells.column("created_at", cells.moment, "created", sort="created_at")
 
     list_display = ("key", "created", "of_user", "kind", "change", "balance", "payment")
+    states = ("kind",)
     list_filter = (
         by_choice("type", TransactionType.values),
         by_parent("user", "user_id", "Clerk id"),

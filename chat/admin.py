@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, Model, OuterRef, QuerySet, Subquery, TextField, Value
-from django.db.models.functions import Coalesce, Collate, Length, NullIf
+from django.db.models import F, Model, QuerySet
+from django.db.models.functions import Collate, Length
 from django.http import HttpRequest
 
 from chat.forms import UserForm
 from chat.models import ApiUsage, Conversation, DailyUsageSummary, Message, Role, SubscriptionStatus, Tier, User
+from chat.owned import OfUserAdmin, parent_label
+from chat.resources import UserResource
 from database import cells
 from database.admin import CheapAdmin, newest_first
 from database.edit_form import EditForm
@@ -24,27 +26,10 @@ from database.search import Beginning, Exact, FirstOf, Found, Owners, Search, Wa
 LENGTH = "content_length"
 
 
-def parent_label(model: type[Model], key: str, label: str) -> Subquery:
-    """The text that names the row to which `key` points, or its id: NULL where there is no such row."""
-    text = TextField()
-    named = Coalesce(NullIf(F(label), Value("", text), output_field=text), F("pk"), output_field=text)
-    return Subquery(model._default_manager.filter(pk=OuterRef(key)).values(named=named)[:1])
-
-
-class OfUserAdmin(CheapAdmin):
-    """A table with a user in each row, shown by the email and linked."""
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).annotate(user_email=parent_label(User, "user_id", "email"))
-
-    @admin.display(description="user")
-    def of_user(self, row: Any) -> Any:
-        return cells.row_link(User, row.user_id, row.user_email)
-
-
 @admin.register(User)
 class UserAdmin(CheapAdmin):
     form = UserForm
+    resource_class = UserResource
     clerk_id = cells.column("id", cells.identifier, "Clerk id")
     customer = cells.column("stripe_customer_id", cells.identifier, "Stripe customer")
     subscription = cells.column("subscription_id", cells.identifier, "Stripe subscription")
@@ -56,6 +41,7 @@ class UserAdmin(CheapAdmin):
     avatar = cells.column("avatar_url", cells.text, "avatar URL")
 
     list_display = ("email", "name", "tier_label", "status", "balance", "customer", "created")
+    states = ("tier_label", "status")
     list_filter = (
         by_choice("tier", Tier.values),
         by_choice("subscription_status", SubscriptionStatus.values, "subscription"),
@@ -91,8 +77,8 @@ class UserAdmin(CheapAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        return rows.annotate(battery_balance=F("battery__total_balance"))
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(battery_balance=F("battery__total_balance"))
+        return rows
 
     def links(self, row: User) -> list[tuple[str, str]]:
         related = (
@@ -176,6 +162,7 @@ class MessageAdmin(CheapAdmin):
     updated = cells.column("updated_at", cells.moment, "updated")
 
     list_display = ("key", "of_conversation", "author", "length", "model_id", "created")
+    states = ("author",)
     list_filter = (
         by_choice("role", Role.values),
         by_parent("conversation", "conversation_id", "Id of a conversation"),
@@ -190,9 +177,10 @@ class MessageAdmin(CheapAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
         title = parent_label(Conversation, "conversation_id", "title")
-        return rows.annotate(conversation_title=title, **{LENGTH: Length("content")})
+        told = {"conversation_title": title, LENGTH: Length("content")}
+        rows: QuerySet[Any] = super().get_queryset(request).annotate(**told)
+        return rows
 
     @admin.display(description="conversation")
     def of_conversation(self, row: Any) -> Any:

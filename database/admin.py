@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from database import cells
 from database.columns import is_about_a_column, learn_missing_fields, missing_fields
 from database.edits import NotSaved
+from database.exchange_admin import ExchangeMixin
 from database.filters import OneValueFilter, by_parent, by_period, by_seen
 from database.instants import Instant
 from database.listing import KeysetChangeList, WholePaginator
@@ -28,7 +29,7 @@ def newest_first(field: str, column: str, *leads: str) -> Order:
     return Order(column, Instant(field), leads=frozenset(leads), field=field)
 
 
-class CheapAdmin(admin.ModelAdmin):
+class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
     """What the admins of all eleven tables have in common.
 
     `orders` are the ways in which the list may run, each served by an index; the first is the usual one. `editable` are
@@ -40,6 +41,8 @@ class CheapAdmin(admin.ModelAdmin):
     editable: ClassVar[tuple[str, ...]] = ()
     #: Columns that a query of this admin never fetches.
     unread: ClassVar[tuple[str, ...]] = ()
+    #: Columns that stand beside the name at the head of a row's page.
+    states: ClassVar[tuple[str, ...]] = ()
     #: An editable field and the column that shows it to who may not change it.
     shown_by: ClassVar[dict[str, str]] = {}
 
@@ -120,7 +123,7 @@ class CheapAdmin(admin.ModelAdmin):
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         shown: Sequence[Any] = super().get_fields(request, obj)
         if not self.has_change_permission(request, obj):
-            shown = [self.shown_by.get(name, name) for name in shown]
+            shown = [self.shown_by.get(str(name), name) for name in shown]
         return self.present(shown)
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
@@ -129,7 +132,7 @@ class CheapAdmin(admin.ModelAdmin):
         may_change = self.has_change_permission(request, obj)
         sections = []
         for title, options in self.fieldsets:
-            names = [name if may_change else self.shown_by.get(name, name) for name in options["fields"]]
+            names = [name if may_change else self.shown_by.get(str(name), name) for name in options["fields"]]
             sections.append((title, {**options, "fields": self.present(names)}))
         return sections
 
@@ -143,7 +146,7 @@ class CheapAdmin(admin.ModelAdmin):
 
     def labels(self, row: Any) -> list[Any]:
         """What stands beside the name at the head of the page: states, as cells."""
-        return []
+        return [getattr(self, name)(row) for name in self.present(self.states)]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -235,8 +238,8 @@ class AuditLogAdmin(CheapAdmin):
 
     @admin.display(description="staff")
     def staff(self, row: AuditLog) -> Any:
-        metadata = row.metadata
-        return metadata.get("staff") or metadata.get("by") if isinstance(metadata, dict) else None
+        by = row.metadata.get("by") if isinstance(row.metadata, dict) else None
+        return by.get("username") or by.get("name") if isinstance(by, dict) else by
 
 
 @admin.register(SchemaVersion)

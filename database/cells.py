@@ -34,6 +34,8 @@ def column(name: str, show: Show, heading: str | None = None, sort: str | None =
 
 
 def odd(value: Any, why: str) -> SafeString:
+    """A value as it was found, with a mark and the reason."""
+    value = value.text if isinstance(value, Odd) else value
     return format_html('<span class="odd" title="{}">{} ⚠</span>', why, str(value) or "(empty)")
 
 
@@ -103,6 +105,8 @@ def state(known: Container[str]) -> Show:
     def show(value: Any) -> Shown:
         if value is None:
             return None
+        if isinstance(value, Odd):
+            return odd(value, value.why)
         if value not in known:
             return format_html(
                 '<span class="state state-unknown" title="A value that the console does not know">{}</span>', value
@@ -119,10 +123,14 @@ def flag(value: Any) -> Shown:
 
 
 def identifier(value: Any) -> Shown:
+    if isinstance(value, Odd | bytes):
+        return text(value)
     return format_html('<code class="id">{}</code>', value) if value not in (None, "") else None
 
 
 def text(value: Any) -> Shown:
+    if isinstance(value, Odd):
+        return odd(value, value.why)
     if isinstance(value, bytes):
         return odd(value.decode(errors="replace"), "bytes in place of text")
     return None if value in (None, "") else str(value)

@@ -36,7 +36,6 @@ class OneValueFilter(admin.ListFilter):
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
-        self.used_parameters: dict[str, str]
         values = params.pop(self.parameter, [])
         value = str(values[-1]).strip() if values else ""
         if value and "\0" not in value:
@@ -44,12 +43,13 @@ class OneValueFilter(admin.ListFilter):
 
     @property
     def value(self) -> str | None:
-        return self.used_parameters.get(self.parameter)
+        value = self.used_parameters.get(self.parameter)
+        return None if value is None else str(value)
 
     def has_output(self) -> bool:
         return True
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[str | None]:
         return [self.parameter]
 
     def stored(self) -> Any:
@@ -74,7 +74,7 @@ class OneValueFilter(admin.ListFilter):
     def entries(self) -> Iterable[tuple[str, str]]:
         return ()
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         entries = [(str(value), str(label)) for value, label in self.entries()]
         if self.value is not None and self.value not in dict(entries):
             entries.append((self.value, self.value))
@@ -135,7 +135,7 @@ class TypedFilter(OneValueFilter):
     asks = ""
     others: list[tuple[str, str]] = []
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         self.others = [pair for pair in changelist.kept_parameters() if pair[0] != self.parameter]
         return super().choices(changelist)
 
@@ -145,7 +145,7 @@ class SeenFilter(TypedFilter):
 
     offers = True
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         self.seen = sorted({str(getattr(row, self.column) or "") for row in changelist.result_list} - {""})
         return super().choices(changelist)
 

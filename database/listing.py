@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from database.filters import OneValueFilter
 from database.instants import shortest_text
 from database.paging import Order, Place, Walk, capped_count
-from database.search import Found
+from database.search import Found, Search
 
 AFTER, BEFORE, LAST, AT, COUNT, INSIDE = "after", "before", "last", "at", "count", "inside"
 #: What leads to a place in the list, and falls away when the list itself changes.
@@ -30,8 +30,11 @@ MOST_QUERIES = 3
 class KeysetChangeList(ChangeList):
     """A change list whose admin is a `database.admin.CheapAdmin`. `pager` is for the template."""
 
+    #: How many rows are looked through at a time for what no index serves.
+    window = 20_000
     pager: dict[str, Any]
     model_admin: Any
+    list_filter: Sequence[type[OneValueFilter]]  # type: ignore[assignment]
     filter_specs: list[OneValueFilter]  # type: ignore[assignment]
 
     def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -74,7 +77,8 @@ class KeysetChangeList(ChangeList):
             return None
         if self.inside:
             return Found(self.model_admin.search.within(term))
-        return self.model_admin.search.find(self.model, term)
+        search: Search = self.model_admin.search
+        return search.find(self.model, term)
 
     def _conditions(self) -> tuple[Q, Q | None]:
         """What an index serves in this order, and the rest, which is looked up row by row."""
@@ -116,7 +120,7 @@ class KeysetChangeList(ChangeList):
         elif AT in request.GET:
             place = self._day(request.GET[AT])
         backwards = backwards and (place is not None or LAST in request.GET)
-        return Walk(self.order, self.driving, self.rest, place, backwards)
+        return Walk(self.order, self.driving, self.rest, place, backwards, self.window)
 
     def _day(self, text: str) -> Place | None:
         """The place before all rows of a day: its end where the list runs down, its start where it runs up."""

@@ -82,7 +82,8 @@ class Order:
         # A column that is sorted by twice, or that is NULL in each row, keeps the index from being used.
         names = [TIE] if not keyed else [KEY] if self.key == self.tie else [KEY, TIE]
         sorting = [F(name).desc() if descending else F(name).asc() for name in names]
-        return queryset.annotate(**{KEY: self.key, TIE: self.tie}).order_by(*sorting)
+        rows: QuerySet[Any] = queryset.annotate(**{KEY: self.key, TIE: self.tie})
+        return rows.order_by(*sorting)
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,19 @@ class Place:
     tie: str | int | None
 
     def encode(self) -> str:
-        text = json.dumps([self.key, self.tie], separators=(",", ":"))
+        text = json.dumps([self.key, self.tie], separators=(",", ":"), default=str)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
     def decode(cls, text: str) -> Place | None:
         """None for whatever `encode` did not make."""
         try:
-            key, tie = json.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"==="))
-        except (ValueError, TypeError, binascii.Error, RecursionError):
+            values = json.loads(base64.urlsafe_b64decode(text.encode("ascii") + b"==="))
+        except (ValueError, binascii.Error, RecursionError):
             return None
-        return cls(key, tie) if _is_value(key) and _is_value(tie) else None
+        if not isinstance(values, list) or len(values) != 2 or not all(map(_is_value, values)):
+            return None
+        return cls(*values)
 
 
 def _is_value(value: Any) -> bool:
@@ -114,7 +117,8 @@ def _is_value(value: Any) -> bool:
         return False
     if isinstance(value, int):
         return -GREATEST <= value <= GREATEST
-    return value is None or (isinstance(value, str) and value.isprintable() and len(value) < 2000)
+    # A lone surrogate has no UTF-8.
+    return value is None or (isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value))
 
 
 def segments(order: Order, place: Place | None, *, descending: bool) -> list[tuple[Q, bool]]:
@@ -180,7 +184,7 @@ class Walk:
     rest: Q | None = None
     place: Place | None = None
     backwards: bool = False
-    window: int = 20_000
+    window: int = 0
 
     @property
     def descending(self) -> bool:
