@@ -37,8 +37,8 @@ class Clerk:
     def __post_init__(self) -> None:
         if not self.secret_key:
             raise ClerkError("CLERK_SECRET_KEY is not set: set it to a secret key of Clerk, or leave out --clerk.")
-        timeout = urllib3.Timeout(connect=5, read=30)
-        self._pool = urllib3.PoolManager(timeout=timeout, retries=urllib3.Retry(connect=2, read=2, redirect=0, other=0))
+        retries = urllib3.Retry(connect=2, read=2, redirect=0, status=0, other=0, respect_retry_after_header=False)
+        self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5, read=30), retries=retries)
 
     def existing(self, ids: Sequence[str]) -> set[str]:
         """Those of up to 100 ids that Clerk knows."""

@@ -111,10 +111,12 @@ def _of_models() -> Iterator[Rule]:
                     yield Rule(model._meta.db_table.lower(), field.column, kind, _EXPECTED[kind], condition)
 
 
-def count_rows_and_oddities(connection: BaseDatabaseWrapper, schema: Schema) -> tuple[dict[str, int], dict[Rule, int]]:
-    """Rows by table, and odd values by rule where there are any. One pass over each table, several in one query."""
+def count_rows(
+    connection: BaseDatabaseWrapper, schema: Schema, wanted: Iterable[Rule] = ()
+) -> tuple[dict[str, int], dict[Rule, int]]:
+    """Rows by table, and values that are odd by a wanted rule. One pass over each table, several in one query."""
     by_table: dict[str, list[Rule]] = {key: [] for key in schema.tables}
-    for rule in rules(schema):
+    for rule in wanted:
         by_table[rule.table].append(rule)
     rows: dict[str, int] = {}
     odd: dict[Rule, int] = {}

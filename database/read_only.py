@@ -36,5 +36,6 @@ def _opened_for_reading(usual: Any) -> BaseDatabaseWrapper:
     path = Path(usual.settings_dict["NAME"])
     is_there = path.exists() and path.stat().st_size > 0
     name = f"file:{quote(str(path.absolute()))}?mode=ro" if is_there else ":memory:"
-    settings = {**usual.settings_dict, "NAME": name, "OPTIONS": {"timeout": 20}}
+    wait = {"timeout": usual.settings_dict["OPTIONS"].get("timeout", 20)}
+    settings = {**usual.settings_dict, "NAME": name, "OPTIONS": wait}
     return type(usual)(settings, alias=usual.alias)  # type: ignore[no-any-return]

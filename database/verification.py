@@ -15,7 +15,7 @@ from django.db.utils import DatabaseError
 from database.drift import Comparison, compare, expected_schema
 from database.migration_log import Log, read_log
 from database.migrations import Migration, MigrationError
-from database.oddities import Oddity, count_rows_and_oddities, look_closer
+from database.oddities import Oddity, count_rows, look_closer, rules
 from database.schema import Schema, read_schema
 from database.transactions import is_d1
 
@@ -94,7 +94,7 @@ def verify_schema(connection: BaseDatabaseWrapper, migrations: Sequence[Migratio
     """
     result, live = Verification(), _live_schema(connection)
     _verify_schema(result, connection, migrations, live)
-    result.tables, _ = count_rows_and_oddities(connection, live)
+    result.tables, _ = count_rows(connection, live)
     return result
 
 
@@ -115,7 +115,7 @@ def verify(
     _verify_schema(result, connection, migrations, live, thorough=thorough)
     if not live.tables:
         return result
-    result.tables, odd = count_rows_and_oddities(connection, live)
+    result.tables, odd = count_rows(connection, live, rules(live))
     result.oddities = look_closer(connection, live, odd)
     _verify_keys(result, connection)
     if result.oddities:
