@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UNSET := $(shell $(PYTHON) omniops/variables.py)
 CLEAN := env $(foreach name,$(UNSET),-u $(name))
 
-.PHONY: demo test d1 lint lock bench proof test-django
+.PHONY: demo test d1 lint lock bench proof test-django pictures
 
 $(VENV)/demo.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("omniops needs Python 3.11 or later; name one with make PYTHON=python3.12")'
@@ -50,3 +50,8 @@ test-django: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	$(CLEAN) $(BIN)/python bench/admin.py
+
+# The pictures of docs/, by the browser tests themselves.
+pictures: $(VENV)/test.stamp
+	@mkdir -p docs/pictures
+	$(CLEAN) PICTURES=docs/pictures $(BIN)/python -m pytest -m browser tests/browser

@@ -26,6 +26,8 @@ LISTS = (
 OTHERS = ("/admin/", "/admin/password_change/", "/admin/chat/user/?q=nobody-at-all", "/admin/chat/user/?tier=paid")
 
 
+#: The pages of which the documentation has a picture in each look.
+PICTURED = {"/admin/": "home", "/admin/chat/user/": "users"}
 #: What axe-core looks for in each look: all its rules in the first; colours in the dark; labels as cards have them.
 RULES: dict[str, tuple[str, ...]] = {"light": (), "dark": ("color-contrast",), "phone": ("label", "list", "link-name")}
 
@@ -33,10 +35,16 @@ RULES: dict[str, tuple[str, ...]] = {"light": (), "dark": ("color-contrast",), "
 @pytest.mark.parametrize("look", RULES)
 @pytest.mark.parametrize("address", [*OTHERS, *LISTS])
 def test_it_fits_the_screen_and_hinders_nobody(
-    enter: Callable[..., Page], axe: Callable[..., list[str]], address: str, look: str
+    enter: Callable[..., Page],
+    axe: Callable[..., list[str]],
+    picture: Callable[[Page, str], None],
+    address: str,
+    look: str,
 ) -> None:
     page = enter("admin", look)
     page.goto(address)
+    if address in PICTURED:
+        picture(page, f"{PICTURED[address]}-{look}")
     row = page.locator("#result_list tbody th a").first
     for each in [address, *([row.get_attribute("href")] if row.count() else [])]:
         if each != address:
@@ -47,10 +55,7 @@ def test_it_fits_the_screen_and_hinders_nobody(
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
-def test_the_page_of_the_login_does_too(
-    enter: Callable[..., Page], axe: Callable[..., list[str]], picture: Callable[[Page, str], None], look: str
-) -> None:
+def test_the_page_of_the_login_does_too(enter: Callable[..., Page], axe: Callable[..., list[str]], look: str) -> None:
     page = enter(None, look)
     page.goto("/admin/login/")
     assert axe(page) == []
-    picture(page, f"login-{look}")
