@@ -12,7 +12,7 @@ from django.utils import timezone
 from database import audit
 from database.models import AuditLog
 
-pytestmark = pytest.mark.django_db(databases=["default", "omnichat"])
+pytestmark = pytest.mark.django_db
 
 
 def test_an_entry_names_staff_and_both_sides_of_the_change():

@@ -14,11 +14,12 @@ from billing.forms import PlanForm, SubscriptionForm
 from billing.models import SubscriptionPlan, UserSubscription
 from chat.forms import UserForm
 from chat.models import User
+from database import audit
 from database.edit_form import carry
 from database.edits import Conflict, Taken, cell_of, save_changes
 from database.models import AuditLog
 
-pytestmark = pytest.mark.django_db(databases=["default", "omnichat"])
+pytestmark = pytest.mark.django_db
 OMNICHAT = "omnichat"
 ON_D1 = settings.DATABASES[OMNICHAT]["ENGINE"] == "d1"
 FIELDS = ("email", "name", "avatar_url", "stripe_customer_id", "subscription_status", "subscription_id", "tier")
@@ -144,7 +145,7 @@ def unchecked_keys(transactional_db):
             model.objects.all()._raw_delete(OMNICHAT)
 
 
-@pytest.mark.skipif(ON_D1, reason="D1 always checks foreign keys")
+@pytest.mark.sqlite_only("D1 always checks foreign keys")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("unchecked_keys")
 def test_odd_values_stay_while_another_field_is_saved(staff):
@@ -203,6 +204,7 @@ def test_a_form_that_lost_its_cells_is_not_saved(alice):
     assert "Reload the page" in form.non_field_errors()[0]
 
 
+@pytest.mark.sqlite_only("the form is the same")
 @pytest.mark.parametrize(
     ("field", "typed", "said"),
     [
@@ -222,6 +224,7 @@ def test_a_user_with_a_wrong_value_is_refused(alice, field, typed, said):
     assert said in form.errors[field][0]
 
 
+@pytest.mark.sqlite_only("the form is the same")
 @pytest.mark.parametrize(
     ("field", "typed", "said"),
     [
@@ -271,3 +274,30 @@ def test_an_emptied_text_becomes_null_and_spaces_that_were_there_stay(alice, sta
     form.save_changes(by=staff)
     assert raw("users", "avatarUrl") == [None]
     assert raw("users", "name") == [" Alice "]
+
+
+@pytest.mark.skipif(not ON_D1, reason="of D1 alone")
+def test_an_edit_on_d1_is_a_read_and_a_batch(alice, staff):
+    usage = connections[OMNICHAT].usage
+    before = usage.requests
+    save_changes(alice, shown=shown(alice), changed={"name": "Alicia"}, by=staff)
+    assert usage.requests - before == 2
+
+
+@pytest.mark.skipif(not ON_D1, reason="of D1 alone")
+def test_a_change_between_the_read_and_the_batch_on_d1_is_a_conflict(alice, staff, monkeypatch):
+    record = audit.record
+
+    def record_late(*args, **kwargs):
+        record(*args, **kwargs)
+        other = connections[OMNICHAT].copy(OMNICHAT)
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE users SET name = 'Else'")
+        other.close()
+
+    monkeypatch.setattr(audit, "record", record_late)
+    with pytest.raises(Conflict) as refused:
+        save_changes(alice, shown=shown(alice), changed={"tier": "paid"}, by=staff)
+    assert [d.field.name for d in refused.value.differences] == ["name"]
+    assert raw("users", "tier") == ["free"]
+    assert raw("audit_logs", "id") == []

@@ -22,7 +22,7 @@ from database.formulas import as_it_was, harmless
 from database.import_files import BadFile, read_file
 
 OMNICHAT = "omnichat"
-needs_database = pytest.mark.django_db(databases=["default", "omnichat"])
+needs_database = pytest.mark.django_db
 
 
 def put(table, **cells):

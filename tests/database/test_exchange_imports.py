@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connections
 
@@ -18,8 +19,9 @@ from database.import_writes import ImportStopped, write_import
 from database.imports import Preview, preview
 from database.models import AuditLog
 
-pytestmark = pytest.mark.django_db(databases=["default", "omnichat"])
+pytestmark = pytest.mark.django_db
 OMNICHAT = "omnichat"
+ON_D1 = settings.DATABASES[OMNICHAT]["ENGINE"] == "d1"
 
 
 def put(table, **cells):
@@ -111,6 +113,7 @@ def test_what_was_previewed_is_written_with_an_entry_for_each_row(people, staff)
     assert entries["user_carol"].metadata["before"] == {}
 
 
+@pytest.mark.sqlite_only("the comparison is the same")
 @pytest.mark.parametrize(
     ("row", "column", "sentence"),
     [
@@ -131,6 +134,7 @@ def test_a_wrong_value_is_told_with_its_row_and_column(people, row, column, sent
     assert sentence in words
 
 
+@pytest.mark.sqlite_only("the comparison is the same")
 @pytest.mark.parametrize(
     ("column", "value", "sentence"),
     [
@@ -251,6 +255,32 @@ def test_a_large_import_that_is_stopped_goes_on_when_the_file_is_given_again(sta
     again = look(UserResource, *({"id": f"user_{n:05}", "name": f"=user_{n:05}"} for n in range(25)))
     assert (again.unchanged, len(again.changes)) == (20, 5)
     assert write_import(UserResource, again, by=staff) == 5
+
+
+@pytest.mark.skipif(not ON_D1, reason="of D1 alone")
+def test_a_thousand_rows_on_d1_are_two_reads_and_a_batch(staff):
+    found, usage = many(1000), connections[OMNICHAT].usage
+    before = usage.requests
+    assert write_import(UserResource, found, by=staff) == 1000
+    assert usage.requests - before == 3
+
+
+@pytest.mark.skipif(not ON_D1, reason="of D1 alone")
+def test_a_change_between_the_read_and_the_batch_on_d1_stops_the_import(people, staff, monkeypatch):
+    record = import_writes.audit.record_all
+
+    def record_late(entries):
+        record(entries)
+        other = connections[OMNICHAT].copy(OMNICHAT)
+        with other.cursor() as cursor:
+            cursor.execute("UPDATE users SET name = 'Else' WHERE id = 'user_bob'")
+        other.close()
+
+    found = look(UserResource, {"id": "user_alice", "name": "A"}, {"id": "user_bob", "name": "B"})
+    monkeypatch.setattr(import_writes.audit, "record_all", record_late)
+    with pytest.raises(ImportStopped, match="Somebody has changed one of these rows"):
+        write_import(UserResource, found, by=staff)
+    assert raw("SELECT name FROM users ORDER BY id") == [("Alice",), ("Else",)]
 
 
 def test_a_thousand_rows_take_a_handful_of_queries(staff, django_assert_max_num_queries):

@@ -18,7 +18,7 @@ from console.roles import make_roles
 from database import exchange, exchange_admin, pending
 from database.models import AuditLog
 
-pytestmark = pytest.mark.django_db(databases=["default", "omnichat"])
+pytestmark = pytest.mark.django_db
 OMNICHAT = "omnichat"
 EXPORT, IMPORT = "admin:chat_user_export", "admin:chat_user_import"
 
@@ -104,6 +104,7 @@ def test_messages_go_out_without_their_content(client, sam):
     assert not {"content", "metadata"} & set(row)
 
 
+@pytest.mark.sqlite_only("the page is the same")
 def test_an_export_takes_a_permission_of_its_own(client, sam, told):
     sam.user_permissions.remove(Permission.objects.get(codename="export_user"))
     assert client.get(reverse(EXPORT)).status_code == 403
@@ -112,12 +113,14 @@ def test_an_export_takes_a_permission_of_its_own(client, sam, told):
     assert told == []
 
 
+@pytest.mark.sqlite_only("the page is the same")
 def test_an_import_takes_the_right_to_change_rows(client, sam):
     sam.user_permissions.remove(Permission.objects.get(codename="change_user", content_type__app_label="chat"))
     assert client.get(reverse(IMPORT)).status_code == 403
     assert upload(client, b"id\n").status_code == 403
 
 
+@pytest.mark.sqlite_only("the page is the same")
 def test_tables_that_nobody_imports_have_no_such_page(client, sam):
     assert client.get(reverse("admin:chat_message_import")).status_code == 403
 
@@ -175,6 +178,7 @@ def test_a_preview_is_confirmed_once_by_who_saw_it(client, sam, people):
     assert AuditLog.objects.count() == 1
 
 
+@pytest.mark.sqlite_only("the page is the same")
 def test_a_preview_is_void_after_an_hour_and_its_file_goes(client, sam, people, monkeypatch):
     token = token_of(upload(client, b"id,name\nuser_alice,Alicia\n"))
     monkeypatch.setattr(pending, "KEPT", -1)
@@ -188,6 +192,7 @@ def folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(pending.tempfile, "gettempdir", lambda: str(tmp_path))
 
 
+@pytest.mark.sqlite_only("the page is the same")
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -203,11 +208,13 @@ def test_a_bad_file_is_told_on_the_page(client, sam, name, content, words):
     assert words in page.content.decode()
 
 
+@pytest.mark.sqlite_only("the page is the same")
 def test_no_file_and_a_forged_token_are_told(client, sam):
     assert "Choose a file first." in client.post(reverse(IMPORT)).content.decode()
     assert "no longer there" in client.post(reverse(IMPORT), {"token": "forged"}).content.decode()
 
 
+@pytest.mark.sqlite_only("the page is the same")
 def test_a_database_that_is_locked_is_told(client, sam, people, monkeypatch):
     page = upload(client, b"id,name\nuser_alice,Alicia\n")
 
@@ -227,6 +234,7 @@ def test_the_pages_have_no_inline_script_or_style(client, sam, people):
         assert not re.search(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\sstyle=|\son\w+=", text)
 
 
+@pytest.mark.sqlite_only("the page is the same")
 def test_the_permissions_are_those_that_the_roles_have(sam):
     names = set(Permission.objects.values_list("codename", flat=True))
     assert {"export_user", "import_user", "export_message", "import_subscriptionplan"} <= names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from django.conf import settings as django
 from django.db import connections
 from django.db.models import DateTimeField, F, Max, Min
 from django.db.models.functions import TruncDay
@@ -16,8 +17,9 @@ from chat.models import Conversation, DailyUsageSummary, User
 from database.instants import Instant, StoredText, is_stored
 from database.values import Odd, instant_text
 
-pytestmark = pytest.mark.django_db(databases=["default", "omnichat"])
+pytestmark = pytest.mark.django_db
 OMNICHAT = "omnichat"
+ON_D1 = django.DATABASES[OMNICHAT]["ENGINE"] == "d1"
 
 
 def put(table, **cells):
@@ -73,7 +75,8 @@ COMPARISONS = {
 }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# On D1 each query is a request.
+@settings(max_examples=8 if ON_D1 else 60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STORED, NEAR, NEAR)
 def test_mixed_forms_sort_and_compare_as_the_instants_they_are(stored, one, other):
     User.objects.all()._raw_delete(OMNICHAT)
