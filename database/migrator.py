@@ -10,16 +10,15 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
 
-from d1.base import MAX_BATCH_BYTES
 from d1.errors import OutcomeUnknown
-from d1.statement import MAX_BYTES
 from database.adoption import adopt, examine
 from database.drift import Difference
 from database.failures import sentence
 from database.migration_log import Log, check_log, fill_checksums, read_log, recording, without_checksum
 from database.migrations import Migration, MigrationError
+from database.precautions import bookmark, check_sizes, has_rows, refuse_passing_over
 from database.rehearsal import Batch, Hazard, rehearse
-from database.transactions import StatementFailed, Step, is_d1, run_as_one
+from database.transactions import StatementFailed, Step, run_as_one
 
 Confirm = Callable[[str], None]
 Remark = Callable[[str], None]
@@ -37,7 +36,7 @@ def agreed(question: str) -> None:
 class Outcome:
     """What a run did. `pending` is what no row records in the end; `filled` had no checksum and has one now.
 
-    `differences` is what stood in the way of an adoption.
+    `differences` is what stood in the way of an adoption, `bookmark` D1's name of the moment before the first change.
     """
 
     applied: list[Migration] = field(default_factory=list)
@@ -47,6 +46,7 @@ class Outcome:
     adopted: list[Migration] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     version: int = 0
+    bookmark: str | None = None
     error: str | None = None
 
 
@@ -88,7 +88,7 @@ class Migrator:
             up = target >= log.version
             ups = [(each, each.statements) for each in self.pending(log, target)]
             batches = ups if up else [(each, each.down_statements) for each in self.above(log, target)]
-        self._check_sizes(batches)
+        check_sizes(self.connection, batches)
         hazards = rehearse(self.connection, batches)
         return Plan(log, up, batches, hazards, without_checksum(log, list(self.migrations)))
 
@@ -154,8 +154,9 @@ class Migrator:
         if not pending:
             return
         batches = [(each, each.statements) for each in pending]
-        self._check_sizes(batches)
-        self._heed(rehearse(self.connection, batches))
+        check_sizes(self.connection, batches)
+        self._ask_before_loss(rehearse(self.connection, batches))
+        self._bookmark(outcome)
         for migration, statements in batches:
             making = log.making() if migration is pending[0] else []
             steps: list[Step] = [*((sql, []) for sql in statements), *recording(migration)]
@@ -167,9 +168,10 @@ class Migrator:
 
     def _down(self, outcome: Outcome, above: list[Migration]) -> None:
         batches = [(each, each.down_statements) for each in above]
-        self._check_sizes(batches)
+        check_sizes(self.connection, batches)
         names = ", ".join(f"down/{each}" for each in above)
         self.confirm(f"Going down runs {names}: what these drop is lost.")
+        self._bookmark(outcome)
         for migration, statements in batches:
             # The row goes first, for a down file may drop the table it stands in.
             first: list[Step] = [("DELETE FROM schema_version WHERE version = %s", [migration.version])]
@@ -183,11 +185,23 @@ class Migrator:
     def _rerun(self, outcome: Outcome, version: int) -> None:
         log = read_log(self.connection)
         migration, statements = self._batch_to_rerun(log, version)
-        self._check_sizes([(migration, statements)])
+        check_sizes(self.connection, [(migration, statements)])
         self.confirm(f"{migration} will be applied again, on top of what it made the first time.")
+        self._bookmark(outcome)
         self._run(migration, log.making(), "1", [*((sql, []) for sql in statements), *recording(migration)])
         outcome.applied.append(migration)
         self.remark(f"Applied {migration} again")
+
+    def _ask_before_loss(self, hazards: list[Hazard]) -> None:
+        refuse_passing_over(hazards)
+        losing = [str(each) for each in hazards if any(has_rows(self.connection, table) for table in each.loses)]
+        if losing:
+            self.confirm(" ".join(losing))
+
+    def _bookmark(self, outcome: Outcome) -> None:
+        outcome.bookmark = bookmark(self.connection)
+        if outcome.bookmark:
+            self.remark(f"D1 can be put back to this moment for 30 days, by its bookmark {outcome.bookmark}")
 
     def _batch_to_rerun(self, log: Log, version: int) -> Batch:
         """A version below the present one that no row records may be run as well: it fills the hole."""
@@ -228,47 +242,8 @@ class Migrator:
             "divide it; else wait a minute and run the command again."
         ) from lost
 
-    def _heed(self, hazards: list[Hazard]) -> None:
-        """Stop before a file that would pass over what it should make; ask where rows would be lost."""
-        refused = [str(each) for each in hazards if each.refused]
-        if refused:
-            raise MigrationError(
-                f"{' '.join(refused)} Take such a database over with --adopt N; --mend adds what is missing."
-            )
-        losing = [each for each in hazards if any(self._has_rows(table) for table in each.loses)]
-        for each in losing:
-            self.remark(str(each))
-        if losing:
-            self.confirm(" ".join(str(each) for each in losing))
-
-    def _has_rows(self, table: str) -> bool:
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND lower(name) = %s", [table.lower()])
-            if not cursor.fetchone():
-                return False
-            cursor.execute(f"SELECT EXISTS (SELECT 1 FROM {self.connection.ops.quote_name(table)})")  # noqa: S608
-            return bool(cursor.fetchone()[0])
-
-    def _check_sizes(self, batches: list[tuple[Migration, list[str]]]) -> None:
-        """D1's limits, told before anything is sent."""
-        if not is_d1(self.connection):
-            return
-        most = self.connection.settings_dict["OPTIONS"].get("max_batch_bytes", MAX_BATCH_BYTES)
-        for migration, statements in batches:
-            for number, statement in enumerate(statements, start=1):
-                if (size := len(statement.encode())) > MAX_BYTES:
-                    raise MigrationError(
-                        f"{migration}, statement {number} has {size:,} bytes, and D1 takes {MAX_BYTES:,}: divide it."
-                    )
-            if (size := sum(len(each.encode()) for each in statements)) > most:
-                raise MigrationError(
-                    f"{migration} has {size:,} bytes, and one batch on D1 takes {most:,}: divide the file, or load "
-                    "its rows with `wrangler d1 execute --file`."
-                )
-
 
 _VERSION = "(SELECT coalesce(max(version), 0) FROM schema_version)"
-_MAX_BATCH_BYTES = 50_000_000
 _SHOWN = 2000
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
-from database import migrator
+from database import precautions
 from database.migrations import MigrationError, read_migrations
 from database.migrator import Migrator, Outcome
 from standins.d1 import Engine
@@ -332,7 +332,22 @@ def test_a_statement_that_d1_would_not_take_is_refused_before_anything_runs(writ
 def test_a_file_too_large_for_one_batch_is_refused_with_the_way_out(
     write: Write, migrate: Migrate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrator, "MAX_BATCH_BYTES", 1000)
+    monkeypatch.setattr(precautions, "MAX_BATCH_BYTES", 1000)
     outcome = migrate(write(A | {"0002_fill.sql": "INSERT INTO a VALUES ('0123456789');\n" * 40}))
     assert outcome.error is not None
     assert outcome.error.startswith("0002_fill.sql has 1,400 bytes, and one batch on D1 takes 1,000: divide the file")
+
+
+@only_d1
+def test_the_way_back_is_told_before_anything_changes(d1_engine: Engine, write: Write, migrate: Migrate) -> None:
+    first = migrate(write(A))
+    second = migrate(write(B))
+    assert first.bookmark
+    assert second.bookmark not in (None, first.bookmark)
+    assert migrate(write({})).bookmark is None
+    d1_engine.fault("overload", count=1, match="time_travel")
+    without = migrate(write({"0003_make_c.sql": "CREATE TABLE c (x);"}))
+    assert (without.bookmark, without.error, without.version) == (None, None, 3)
+    (write({}) / "0003_make_c.sql").unlink()
+    d1_engine.api("POST", f"/{d1_engine.database}/time_travel/restore?bookmark={second.bookmark}")
+    assert migrate(write({}), 1).version == 1

@@ -4,7 +4,10 @@ import json
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -32,6 +35,20 @@ def state_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = (p for p in folder.glob(".wrangler/state/v3/d1/*/*.sqlite") if p.name != "metadata.sqlite")
     return found
+
+
+def test_what_wrangler_made_is_adopted_in_place_and_needs_nothing_more(
+    state_file: Path, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    copy = tmp_path / "state.sqlite"
+    with closing(sqlite3.connect(state_file)) as there, closing(sqlite3.connect(copy)) as here:
+        there.backup(here)
+    code, found = command("migrate_database", "--plan", file=copy)
+    assert (code, found["warnings"]) == (0, [])
+    code, found = command("migrate_database", "--adopt", file=copy)
+    assert (code, found["version"]) == (0, len(read_migrations(OURS)))
+    code, found = command("migrate_database", file=copy)
+    assert (code, found["applied"]) == (0, [])
 
 
 def test_wrangler_makes_the_schema_that_we_make(state_file: Path) -> None:

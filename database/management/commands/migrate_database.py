@@ -84,6 +84,7 @@ def _report(outcome: Outcome) -> Report:
         "differences": [each.as_dict() for each in outcome.differences],
         "checksums_filled": _listed(outcome.filled),
         "version": outcome.version,
+        "bookmark": outcome.bookmark,
     }
     counts = (
         f"{len(outcome.applied)} applied, {len(outcome.reverted)} reverted, {len(outcome.adopted)} adopted, "
