@@ -117,7 +117,7 @@ def _keyed(value: Any, field: Any) -> dict[Any, Any] | None:
         conditions = getattr(when.condition, "children", ())
         if len(conditions) != 1 or when.condition.negated or type(when.result) is not Value:
             return None
-        if not _is_key(conditions[0]) or when.result.output_field != field:
+        if not _is_key(conditions[0]) or when.result._output_field_or_none != field:
             return None
         keyed.setdefault(conditions[0].rhs, when.result.value)
     return keyed
@@ -191,5 +191,9 @@ def split(value: float) -> Any:
         return value
     if not math.isfinite(value):
         return adapt(value)
-    mantissa, power = math.frexp(value)
-    return [int(mantissa * 2**53), power - 53]
+    numerator, denominator = value.as_integer_ratio()
+    if denominator > 1:
+        return [numerator, 1 - denominator.bit_length()]
+    # An integer: without its trailing zeros it has 53 bits at the most.
+    zeros = (numerator & -numerator).bit_length() - 1
+    return [numerator >> zeros, zeros]

@@ -15,6 +15,8 @@ from d1.statement import Statement
 
 # 2^53 itself may be 2^53 + 1, rounded.
 MAX_SAFE = 2**53 - 1
+# The smallest integer is written with digits that are beyond 64 bits, and so is parsed as a float.
+LEAST = -(2.0**63)
 
 
 def rounded_columns(rows: list[list[Any]]) -> set[int]:
@@ -23,7 +25,7 @@ def rounded_columns(rows: list[list[Any]]) -> set[int]:
         number
         for row in rows
         for number, value in enumerate(row)
-        if type(value) is int and not -MAX_SAFE <= value <= MAX_SAFE
+        if (type(value) is int and not -MAX_SAFE <= value <= MAX_SAFE) or value == LEAST
     }
 
 

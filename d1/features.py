@@ -2,7 +2,99 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from itertools import chain
+
 from django.db.backends.sqlite3.features import DatabaseFeatures as SQLiteDatabaseFeatures
+
+# Tests of Django's suite that cannot pass here, by reason. Each raises or shows a limit; none gives a wrong answer.
+EXPECTED_FAILURES = {
+    "A block is not interactive: a read after a write to the same table raises NotSupportedError.": {
+        "backends.base.test_creation.TestDeserializeDbFromString.test_circular_reference",
+        "backends.base.test_operations.SqlFlushTests.test_execute_sql_flush_statements",
+        "backends.tests.FkConstraintsTests.test_check_constraints",
+        "backends.tests.FkConstraintsTests.test_check_constraints_sql_keywords",
+        "backends.tests.FkConstraintsTests.test_disable_constraint_checks_context_manager",
+        "backends.tests.FkConstraintsTests.test_disable_constraint_checks_manually",
+        "many_to_many.tests.ManyToManyTests.test_add_remove_set_by_to_field",
+        "many_to_many.tests.ManyToManyTests.test_related_manager_refresh",
+        "transactions.tests.AtomicMergeTests.test_merged_inner_savepoint_rollback",
+        "transactions.tests.AtomicMergeTests.test_merged_outer_rollback",
+        "transactions.tests.AtomicTests.test_failure_on_exit_transaction",
+        *(
+            f"transactions.tests.{case}.{test}"
+            for case in ("AtomicInsideTransactionTests", "AtomicWithoutAutocommitTests")
+            for test in (
+                "test_alternate_decorator_syntax_commit",
+                "test_commit",
+                "test_decorator_syntax_commit",
+                "test_failure_on_exit_transaction",
+                "test_merged_commit_commit",
+                "test_nested_commit_commit",
+                "test_nested_commit_rollback",
+                "test_prevent_rollback",
+                "test_reuse_commit_commit",
+                "test_reuse_commit_rollback",
+            )
+        ),
+    },
+    "The writes of a block run at its end, so their errors come there too.": {
+        "model_fields.test_booleanfield.BooleanFieldTests.test_null_default",
+        "transactions.tests.AtomicErrorsTests.test_atomic_prevents_queries_in_broken_transaction",
+        "transactions.tests.AtomicMiscTests.test_atomic_does_not_leak_savepoints_on_failure",
+        "transactions.tests.NonAutocommitTests.test_orm_query_after_error_and_rollback",
+    },
+    "D1 has no REGEXP, and takes no functions of one's own.": {
+        "backends.sqlite.tests.Tests.test_regexp_function",
+        "lookup.tests.LookupTests.test_regex",
+        "lookup.tests.LookupTests.test_regex_non_ascii",
+        "lookup.tests.LookupTests.test_regex_non_string",
+        "lookup.tests.LookupTests.test_regex_null",
+        "model_fields.test_jsonfield.TestQuerying.test_key_iregex",
+        "model_fields.test_jsonfield.TestQuerying.test_key_regex",
+    },
+    "D1 has no hash functions.": {
+        f"db_functions.text.test_{name.lower()}.{name}Tests.{test}"
+        for name in ("MD5", "SHA1", "SHA224", "SHA256", "SHA384", "SHA512")
+        for test in ("test_basic", "test_transform")
+    },
+    "A raw cursor gives text for a date: D1 does not tell the declared type of a column.": {
+        "timezones.tests.LegacyDatabaseTests.test_cursor_execute_returns_naive_datetime",
+        "timezones.tests.NewDatabaseTests.test_cursor_execute_returns_naive_datetime",
+    },
+    "The test looks for words of other databases in the SQL; the rows are right.": {
+        "queries.test_db_returning.ReturningValuesTests.test_insert_returning",
+        "queries.test_db_returning.ReturningValuesTests.test_insert_returning_multiple",
+        *(
+            f"db_functions.datetime.test_extract_trunc.{case}.test_extract_year_{lookup}_lookup"
+            for case in ("DateFunctionTests", "DateFunctionWithTimeZoneTests")
+            for lookup in ("exact", "greaterthan", "lessthan")
+        ),
+    },
+    "D1 has no BEGIN, COMMIT and ROLLBACK to be logged.": {
+        "backends.base.test_base.DatabaseWrapperLoggingTests.test_commit_debug_log",
+        "backends.base.test_base.DatabaseWrapperLoggingTests.test_rollback_debug_log",
+    },
+    "The test counts on the block that TestCase puts around it, and that is off here.": {
+        "basic.tests.SelectOnSaveTests.test_select_on_save_lying_update",
+    },
+}
+
+SKIPS = {
+    "It tests the sqlite3 module, files, or a limit of SQLite that D1 does not have.": {
+        "backends.sqlite.test_creation.TestDbSignatureTests.test_custom_test_name",
+        "backends.sqlite.test_creation.TestDbSignatureTests.test_get_test_db_clone_settings_name",
+        "backends.sqlite.test_creation.TestDbSignatureTests.test_get_test_db_clone_settings_not_supported",
+        "backends.sqlite.test_features.FeaturesTests.test_supports_json_field_operational_error",
+        "backends.sqlite.test_operations.SQLiteOperationsTests.test_bulk_batch_size",
+        "backends.sqlite.tests.SchemaTests.test_constraint_checks_disabled_atomic_allowed",
+        "backends.sqlite.tests.SchemaTests.test_disable_constraint_checking_failure_disallowed",
+        "backends.sqlite.tests.TestTransactionMode.test_default_transaction_mode",
+        "backends.sqlite.tests.TestTransactionMode.test_invalid_transaction_mode",
+        "backends.sqlite.tests.TestTransactionMode.test_valid_transaction_modes",
+        "backends.sqlite.tests.Tests.test_check_database_version_supported",
+    },
+}
 
 
 class DatabaseFeatures(SQLiteDatabaseFeatures):
@@ -35,3 +127,12 @@ class DatabaseFeatures(SQLiteDatabaseFeatures):
     can_alter_table_drop_column = True
     # EXPLAIN QUERY PLAN alone; EXPLAIN is refused.
     supports_explaining_query_execution = True
+    django_test_expected_failures = {
+        # django_format_dtdelta() of SQLite, whose results are given here too, mixes dates and moments.
+        "expressions.tests.FTimeDeltaTests.test_mixed_comparisons1",
+        *chain.from_iterable(EXPECTED_FAILURES.values()),
+    }
+
+    @cached_property
+    def django_test_skips(self) -> dict[str, set[str]]:
+        return {**super().django_test_skips, **SKIPS}

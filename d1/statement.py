@@ -186,6 +186,8 @@ def _integer(value: int, ordinal_matters: bool) -> str:
         raise OverflowError("Python int too large to convert to SQLite INTEGER")
     # In parentheses, for "a -%s" with -1 would begin a comment.
     text = str(int(value)) if value >= 0 else f"({int(value)})"
+    # SQLite reads the digits before the sign, and these are too large for an integer.
+    text = text if value > -(2**63) else "(-9223372036854775807-1)"
     return f"ifnull({text},{text})" if ordinal_matters else text
 
 
