@@ -27,6 +27,7 @@ function batch(db, queries) {
   return db.batch(queries.map(({ sql, params }) => db.prepare(sql).bind(...params)));
 }`;
 const EXPORT = "PRAGMA miniflare_d1_export(?,?,?);";
+const GONE = new Set(["EPIPE", "ECONNRESET"]);
 
 export class Engine {
   #miniflare;
@@ -155,7 +156,10 @@ export class Engine {
           resolve({ ok: text[0] === 0x5b, text });
         });
       });
-      request.on("error", reject);
+      // On a busy machine the engine closes an idle connection before we hear of it: it has then run nothing.
+      request.on("error", (error) =>
+        request.reusedSocket && GONE.has(error.code) ? this.#post(path, body).then(resolve, reject) : reject(error),
+      );
       request.end(body);
     });
   }
