@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, ClassVar
 
@@ -21,13 +22,14 @@ from import_export import fields, resources, widgets
 from database.fields import FlagField, InstantField, JSONTextField
 from database.instants import StoredText
 from database.paging import RowId
-from database.values import JSONList, JSONObject, Odd, Stored, instant_text
+from database.values import JSONList, JSONObject, Odd, Stored, instant_text, read_instant
 
 #: Sent when staff export, look at an import, or import: `request`, `action` ("export", "preview import", "import"),
 #: `subject` (a model) and `detail`, a map that goes into JSON. Of an export before the first row is sent.
 exchanged = Signal()
 #: What stands in a file for a cell.
 Value = str | int | float | None
+_AS_EXPORTED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 #: Rows that one query of an export reads.
 PAGE = 2000
 
@@ -70,13 +72,28 @@ def resource_of(model: type[Model]) -> type[TableResource]:
     return made
 
 
+def exporter(field: Any) -> Callable[[Stored], Value]:
+    """What makes a field's cells into what stands in a file. Text is not yet made harmless for spreadsheets."""
+    return _instant if isinstance(field, InstantField) else _other
+
+
 def exported(field: Any, cell: Stored) -> Value:
-    """What stands in a file for a cell. Text is not yet made harmless for spreadsheets."""
-    if isinstance(field, InstantField) and isinstance(cell, str | int):
-        moment = field.read(cell)
-        return instant_text(moment) if isinstance(moment, datetime) and not isinstance(moment, Odd) else str(cell)
-    odd = isinstance(cell, bytes) or (isinstance(cell, float) and not math.isfinite(cell))
-    return Odd(cell).text if odd else cell  # type: ignore[return-value]
+    """What stands in a file for a cell."""
+    return exporter(field)(cell)
+
+
+def _instant(cell: Stored) -> Value:
+    # Most cells have the form already, and then an impossible date stays as it is in any case.
+    if cell is None or (isinstance(cell, str) and _AS_EXPORTED.fullmatch(cell)):
+        return cell
+    moment = read_instant(cell)
+    return instant_text(moment) if isinstance(moment, datetime) else _other(cell)
+
+
+def _other(cell: Stored) -> Value:
+    if isinstance(cell, bytes) or (isinstance(cell, float) and not math.isfinite(cell)):
+        return Odd(cell).text
+    return cell
 
 
 def exported_json(field: Any, cell: Stored) -> Any:

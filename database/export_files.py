@@ -13,7 +13,7 @@ from typing import IO, Any
 from openpyxl import Workbook
 from openpyxl.utils.escape import escape
 
-from database.exchange import exported, exported_json
+from database.exchange import exported_json, exporter
 from database.formulas import harmless
 from database.values import Stored
 
@@ -48,9 +48,9 @@ def csv_file(columns: Sequence[Any], rows: Rows) -> Iterator[bytes]:
     writer = csv.writer(_Echo())
     yield b"\xef\xbb\xbf" + writer.writerow([field.column for field in columns]).encode()
     lines: list[str] = []
+    exporters = [exporter(field) for field in columns]
     for row in rows:
-        values = (_safe(exported(field, cell)) for field, cell in zip(columns, row, strict=True))
-        lines.append(writer.writerow(values))
+        lines.append(writer.writerow([_safe(export(cell)) for export, cell in zip(exporters, row, strict=True)]))
         if len(lines) == CHUNK:
             yield "".join(lines).encode(errors="replace")
             lines.clear()
@@ -87,10 +87,11 @@ def xlsx_file(columns: Sequence[Any], rows: Rows) -> Iterator[bytes]:
 def _write_workbook(file: IO[bytes], columns: Sequence[Any], rows: Rows) -> None:
     book = Workbook(write_only=True)
     sheet: Any = None
+    exporters = [exporter(field) for field in columns]
     for number, row in enumerate(rows):
         if number % (SHEET_ROWS - 1) == 0:
             sheet = _sheet(book, columns)
-        sheet.append([_xlsx_cell(exported(field, cell)) for field, cell in zip(columns, row, strict=True)])
+        sheet.append([_xlsx_cell(export(cell)) for export, cell in zip(exporters, row, strict=True)])
     if sheet is None:
         _sheet(book, columns)
     book.save(file)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 
+_FIRST = frozenset("'=+-@\t\r")
 _DANGEROUS = re.compile(r"'*[=+\-@\t\r]")
 _MADE_HARMLESS = re.compile(r"'+[=+\-@\t\r]")
 
 
 def harmless(text: str) -> str:
-    return f"'{text}" if _DANGEROUS.match(text) else text
+    return f"'{text}" if text[:1] in _FIRST and _DANGEROUS.match(text) else text
 
 
 def as_it_was(text: str) -> str:
