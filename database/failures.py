@@ -19,6 +19,15 @@ _SENTENCES = (
     ("disk I/O error", "The disk of {file} does not answer rightly: look at the machine, then run the command again."),
 )
 
+# The beginning of d1's error, and the sentence.
+_D1_SENTENCES = (
+    ("No connection to D1", "Cloudflare cannot be reached: look at the network and at CLOUDFLARE_API_BASE."),
+    ("D1 did not answer", "D1 did not answer in time: try again in a minute."),
+    ("The connection to D1 was lost", "The connection to Cloudflare was lost while it answered: try again."),
+)
+# What d1 says in whole sentences, with the way out.
+_TOLD_BY_D1 = ("Cloudflare refused", "Cloudflare knows no such", "The rate limit of", "The outcome is unknown")
+
 
 def sentence(error: Exception, connection: BaseDatabaseWrapper | Any) -> str:
     """The sentence for an error of this connection; the database's own words where there is none."""
@@ -27,4 +36,7 @@ def sentence(error: Exception, connection: BaseDatabaseWrapper | Any) -> str:
         for text, found in _SENTENCES:
             if text in str(error):
                 return found.format(file=unquote(str(settings["NAME"]).removeprefix("file:").removesuffix("?mode=ro")))
-    return f"The database says: {error}"
+    for beginning, found in _D1_SENTENCES:
+        if str(error).startswith(beginning):
+            return found
+    return str(error) if str(error).startswith(_TOLD_BY_D1) else f"The database says: {error}"

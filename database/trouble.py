@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
-from d1.errors import OutcomeUnknown
+from d1.errors import OutcomeUnknown, RateLimited
 from database.failures import sentence
 from database.router import CONSOLE, OMNICHAT
 
@@ -18,6 +19,10 @@ logger = logging.getLogger(__name__)
 
 _ABSENT = re.compile(r"no such (table|column): (\S+)")
 _VERIFY = "manage.py verify_database tells what else differs, manage.py migrate_database makes what is missing."
+_LOOK_UP = (
+    "Open the page again in a minute: if it shows your change, and the audit log an entry of it, then it was saved; "
+    "both come together or not at all."
+)
 
 
 class DatabaseTroubleMiddleware:
@@ -35,7 +40,10 @@ class DatabaseTroubleMiddleware:
         logger.error("A database refused what %s asked.", request.path, exc_info=error)
         context = {"title": title_of(error), "sentence": explain(error)}
         # No request and no session: the console's own database may be the one in trouble.
-        return HttpResponse(render_to_string("admin/omnichat/database_trouble.html", context), status=503)
+        response = HttpResponse(render_to_string("admin/omnichat/database_trouble.html", context), status=503)
+        if isinstance(error, RateLimited):
+            response["Retry-After"] = str(math.ceil(error.retry_after))
+        return response
 
 
 def title_of(error: Exception) -> str:
@@ -47,7 +55,7 @@ def title_of(error: Exception) -> str:
 def explain(error: Exception) -> str:
     """What is wrong, and the way out."""
     if isinstance(error, OutcomeUnknown):
-        return str(error)
+        return f"{error} {_LOOK_UP}"
     alias = CONSOLE if not answers(CONSOLE) else OMNICHAT
     absent = _ABSENT.search(str(error))
     if absent and alias == OMNICHAT:
