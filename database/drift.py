@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 
 from database.migrations import Migration, MigrationError
 from database.schema import Schema, Table, read_schema
-from database.sql import statements
 
 
 @dataclass(frozen=True)

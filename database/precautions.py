@@ -39,7 +39,8 @@ def refuse_passing_over(hazards: Iterable[Hazard]) -> None:
     refused = [str(each) for each in hazards if each.refused]
     if refused:
         raise MigrationError(
-            f"{' '.join(refused)} Take such a database over with --adopt N; --mend adds what is missing."
+            f"{' '.join(refused)} Change the table by ALTER TABLE in a file of its own; or, if somebody else made this "
+            "database, take it over with --adopt N, where --mend adds what is missing."
         )
 
 

@@ -22,7 +22,8 @@ def read_only(alias: str = OMNICHAT) -> Iterator[BaseDatabaseWrapper]:
     On D1 it is the usual connection, where reads leave no trace.
     """
     usual: Any = connections[alias]
-    if is_d1(usual) or usual.vendor != "sqlite" or usual.is_in_memory_db():
+    is_file = usual.vendor == "sqlite" and not is_d1(usual) and not str(usual.settings_dict["NAME"]).startswith("file:")
+    if not is_file or usual.is_in_memory_db():
         yield usual
         return
     connection = _opened_for_reading(usual)
