@@ -163,8 +163,8 @@ def read_json(stored: Stored) -> Any:
     if not isinstance(stored, str):
         return Odd(stored, "no JSON")
     try:
-        value = json.loads(stored, parse_constant=_refuse)
-        text = _dumps(value)
+        value = _decode(stored)
+        text = stored if _is_plain(stored) and isinstance(value, dict | list) else _dumps(value)
     except (ValueError, RecursionError):
         return Odd(stored, "broken JSON")
     if isinstance(value, dict | list):
@@ -178,6 +178,18 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
+# Made once: json.loads() and json.dumps() make theirs at each call, which costs more than a short text.
+_decode = json.JSONDecoder(parse_constant=_refuse).decode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+#: Escapes that may be half a character, and numbers that may be beyond a float.
+_DOUBTFUL = re.compile(r"\\u|[0-9][eE]|[0-9]{100}")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether JSON that could be read can be written too for certain: short, so not too deep, and not doubtful."""
+    return len(text) < 500 and not _DOUBTFUL.search(text)
+
+
 def json_text(value: Any) -> str:
     """The text of a JSON value: the one it came with if it still says the same, else compact JSON."""
     text = _dumps(value)
@@ -187,7 +199,7 @@ def json_text(value: Any) -> str:
 
 
 def _dumps(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _encode(value)
     text.encode()  # Half a surrogate pair, escaped in the JSON, could be neither shown nor written.
     return text
 

@@ -117,7 +117,22 @@ def test_one_for_true_is_a_change_of_json():
 
 
 @pytest.mark.parametrize(
-    "stored", ["", "{", "null", "NaN", '{"a": Infinity}', '"\\ud800"', "1e2", "[" * 100_000, b"{}", 5]
+    "stored",
+    [
+        "",
+        "{",
+        "null",
+        "NaN",
+        '{"a": Infinity}',
+        '"\\ud800"',
+        '["\\ud800"]',
+        "1e2",
+        "[1e999]",
+        f"[{'9' * 400}.0]",
+        "[" * 100_000,
+        b"{}",
+        5,
+    ],
 )
 def test_what_json_would_not_give_back_is_odd(stored):
     assert isinstance(read_json(stored), Odd)
