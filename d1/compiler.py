@@ -38,6 +38,9 @@ class SQLCompiler(django.SQLCompiler):
     def _parts(self, combinator: str, all: bool, queries: Any) -> list[tuple[str, Any]]:
         """Each of many combined queries by itself; D1 takes five in one compound, and nested ones besides."""
         parts: list[tuple[str, Any]] = []
+        low, high = self.query.low_mark, self.query.high_mark
+        # The slice is of the whole, and Django would give a part that stands alone an empty companion for it.
+        self.query.clear_limits()
         for query in queries:
             self.query.combined_queries = (query,)
             try:
@@ -48,6 +51,7 @@ class SQLCompiler(django.SQLCompiler):
                     raise
             finally:
                 self.query.combined_queries = queries
+        self.query.set_limits(low, high)
         if not parts:
             raise EmptyResultSet
         return parts

@@ -53,14 +53,17 @@ def _is_short(value: Any, connection: Any) -> bool:
     )
 
 
+# By instr() and bytes, for length() ends at a NUL; substr() makes NULL of an empty BLOB.
+_END = "substr(CAST(lower(h) AS BLOB),octet_length(h)-octet_length(n)+1)"
+_ENDS = f"iif(h IS NULL,NULL,coalesce({_END},x'')=CAST(lower(n) AS BLOB))"
 _TEXT_FORMS = {
     lookups.IExact: "lower(h)=lower(n)",
-    lookups.StartsWith: "lower(substr(h,1,length(n)))=lower(n)",
-    lookups.IStartsWith: "lower(substr(h,1,length(n)))=lower(n)",
-    lookups.EndsWith: "lower(substr(h,length(h)-length(n)+1))=lower(n)",
-    lookups.IEndsWith: "lower(substr(h,length(h)-length(n)+1))=lower(n)",
+    lookups.StartsWith: "instr(lower(h),lower(n))=1",
+    lookups.IStartsWith: "instr(lower(h),lower(n))=1",
+    lookups.EndsWith: _ENDS,
+    lookups.IEndsWith: _ENDS,
     lookups.Contains: "instr(lower(h),lower(n))>0",
-}  # fmt: skip
+}
 
 
 def long_list(node: Any, compiler: Any, connection: Any) -> Sql | None:

@@ -1,5 +1,8 @@
 """What is sent again and what is not, when the API is slow, full, or answers no more."""
 
+# What is raised comes from the end of the block, so the whole block stands under pytest.raises().
+# ruff: noqa: PT012
+
 from __future__ import annotations
 
 import threading
@@ -50,7 +53,7 @@ def test_a_read_is_sent_again(rows: Any, table: Any, engine: Engine, fault: str)
 @pytest.mark.parametrize("fault", LOST)
 def test_a_write_whose_answer_was_lost_is_not_sent_again(rows: Any, table: Any, engine: Engine, fault: str) -> None:
     engine.fault(fault, count=1)
-    with pytest.raises(OutcomeUnknown, match="outcome is unknown.*Read the rows"):
+    with pytest.raises(OutcomeUnknown, match=r"outcome is unknown.*Read the rows"):
         rows("INSERT INTO t VALUES (1)")
     assert engine.counts()["requests"] == 1
     assert table() == [1]
@@ -140,7 +143,7 @@ def test_no_connection_is_no_unknown_outcome(engine: Engine) -> None:
 
 def test_a_wrong_token_is_told_with_what_it_needs(settings_of: Any, connect: Any, engine: Engine, rows: Any) -> None:
     engine.fault("expired_token")
-    with pytest.raises(OperationalError, match="refused the API token .*D1 Edit"):
+    with pytest.raises(OperationalError, match=r"refused the API token .*D1 Edit"):
         rows("SELECT 1")
     assert engine.counts()["requests"] == 1
 
@@ -200,7 +203,7 @@ def test_a_connection_that_was_closed_while_idle_costs_no_error(rows: Any, engin
 def test_a_result_cut_midway_is_an_error_and_no_short_list(d1: Any, engine: Engine) -> None:
     sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT i, 'text' FROM n"
     engine.fault("cut_midway")
-    with pytest.raises(OperationalError, match="amid|lost"), d1.chunked_cursor() as cursor:
+    with pytest.raises(OperationalError, match=r"amid|lost"), d1.chunked_cursor() as cursor:
         cursor.execute(sql)
         list(cursor)
 

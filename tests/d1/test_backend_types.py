@@ -21,9 +21,7 @@ REAL = st.floats(allow_nan=False, allow_infinity=False)
 ONE_SETTING = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
-MOMENT = st.datetimes(
-    datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 30), timezones=st.just(datetime.UTC)
-)
+MOMENT = st.datetimes(datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 30), timezones=st.just(datetime.UTC))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -151,7 +149,10 @@ def test_an_integer_column_of_text_and_a_text_column_of_digits_keep_their_kinds(
     rows("CREATE TABLE t (i INTEGER, s TEXT)")
     rows("INSERT INTO t VALUES (%s, %s)", ["abc", 5])
     rows("INSERT INTO t VALUES (%s, %s)", [5, "05"])
-    assert rows("SELECT i, s, typeof(i), typeof(s) FROM t") == [("abc", "5", "text", "text"), (5, "05", "integer", "text")]
+    assert rows("SELECT i, s, typeof(i), typeof(s) FROM t") == [
+        ("abc", "5", "text", "text"),
+        (5, "05", "integer", "text"),
+    ]
     assert rows("SELECT count(*) FROM t WHERE s = %s", [5]) == [(1,)]
 
 
