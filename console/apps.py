@@ -6,6 +6,9 @@ class ConsoleConfig(AppConfig):
     name = "console"
 
     def ready(self) -> None:
+        from console.exchange_events import record_exchange
         from console.roles import make_roles
+        from database.exchange import exchanged
 
         post_migrate.connect(make_roles, sender=self, dispatch_uid="console.roles")
+        exchanged.connect(record_exchange, dispatch_uid="console.exchange_events")
