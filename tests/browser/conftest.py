@@ -131,29 +131,43 @@ def watch() -> Iterator[Watch]:
     assert watch.complaints == []
 
 
-@pytest.fixture
-def enter(chromium: Browser, site: Site, sessions: dict[str, Any], watch: Watch) -> Iterator[Callable[..., Page]]:
-    """`enter("support", "dark")` is a page of Chromium, logged in, in one of the three looks."""
-    opened: list[BrowserContext] = []
+@pytest.fixture(scope="module")
+def contexts(chromium: Browser) -> dict[Any, BrowserContext]:
+    """One context for each role and look, so that what Chromium has fetched once it keeps."""
+    return {}
 
-    def enter(role: str | None, look: str = "light", **options: Any) -> Page:
+
+@pytest.fixture
+def enter(
+    chromium: Browser, site: Site, contexts: dict[Any, BrowserContext], sessions: dict[str, Any], watch: Watch
+) -> Iterator[Callable[..., Page]]:
+    """`enter("support", "dark")` is a page of Chromium, logged in, in one of the three looks."""
+    opened: list[Page] = []
+
+    def context_of(role: str | None, look: str, options: dict[str, Any]) -> BrowserContext:
         size, scheme = LOOKS[look]
         options = {"timezone_id": "Europe/Berlin", "locale": "en-GB", "color_scheme": scheme, **options}
         context = chromium.new_context(
             viewport=SIZES[size], base_url=site.url, storage_state=sessions.get(role or ""), **options
         )
-        context.set_default_timeout(10_000)
-        opened.append(context)
-        page = context.new_page()
+        context.set_default_timeout(15_000)
+        return context
+
+    def enter(role: str | None, look: str = "light", **options: Any) -> Page:
+        key = (role, look, *sorted(map(str, options.items())))
+        if key not in contexts:
+            contexts[key] = context_of(role, look, options)
+        page = contexts[key].new_page()
+        opened.append(page)
         watch.follow(page)
         if role and role not in sessions:
             log_in(page, role, site.passwords[role])
-            sessions[role] = context.storage_state()
+            sessions[role] = contexts[key].storage_state()
         return page
 
     yield enter
-    for context in opened:
-        context.close()
+    for page in opened:
+        page.close()
 
 
 def log_in(page: Page, name: str, password: str) -> None:

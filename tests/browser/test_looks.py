@@ -46,7 +46,9 @@ def test_it_fits_the_screen_and_hinders_nobody(
     if address in PICTURED:
         picture(page, f"{PICTURED[address]}-{look}")
     row = page.locator("#result_list tbody th a").first
-    for each in [address, *([row.get_attribute("href")] if row.count() else [])]:
+    # All forms are made of the same parts: in the dark and on a phone the richest are enough.
+    opened = row.count() and (look == "light" or address in ("/admin/chat/user/", "/admin/billing/usersubscription/"))
+    for each in [address, *([row.get_attribute("href")] if opened else [])]:
         if each != address:
             page.goto(each)
         assert page.locator("h1").count() == 1, each

@@ -99,7 +99,7 @@ def test_an_id_is_copied_by_its_button(enter: Enter, page_of_a_user: str) -> Non
 
 
 def test_the_chosen_theme_is_kept(enter: Enter) -> None:
-    page = enter("support")
+    page = enter("support", reduced_motion="reduce")
     page.goto("/admin/")
     page.get_by_role("button", name=re.compile("Toggle theme")).click()
     page.goto("/admin/chat/user/")
@@ -130,4 +130,4 @@ def test_without_javascript_nothing_is_out_of_reach(enter: Enter, page_of_a_user
     expect(page.locator(".messagelist")).to_contain_text("was changed successfully")
     page.locator("[data-filter-title=tier] summary").click()
     page.locator("[data-filter-title=tier]").get_by_role("link", name="paid").click()
-    assert "tier=paid" in page.url
+    expect(page).to_have_url(re.compile("tier=paid"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -91,19 +92,20 @@ def test_a_filter_shows_what_is_set_and_is_cleared_by_itself(enter: Enter, accou
     expect(chip.locator("summary strong")).to_have_count(0)
     assert f"user={account[0]}" in page.url, "the other filter stays"
     page.get_by_role("link", name="Clear all filters").click()
-    assert "user=" not in page.url
+    expect(page).not_to_have_url(re.compile("user="))
 
 
 def test_a_list_goes_to_a_day(enter: Enter) -> None:
     page = enter("auditor")
     page.goto("/admin/chat/message/")
-    last = page.get_by_role("link", name="Last", exact=True)
-    last.click()
+    page.get_by_role("link", name="Last", exact=True).click()
+    page.wait_for_url("**last=1**")
     oldest = page.locator("#result_list tbody time").last.get_attribute("datetime") or ""
     page.goto("/admin/chat/message/")
     page.get_by_text("Go to day").click()
     page.get_by_label("Day (UTC)").fill(oldest[:10])
     page.get_by_role("button", name="Go", exact=True).click()
+    page.wait_for_url(f"**at={oldest[:10]}**")
     days = [each.get_attribute("datetime") or "" for each in page.locator("#result_list tbody time").all()]
     assert days
     assert all(day[:10] <= oldest[:10] for day in days)
