@@ -60,6 +60,12 @@ def apply_sql_migrations() -> None:
     assert outcome.error is None, outcome.error
 
 
+def schema() -> list[tuple[str, str]]:
+    with connections["omnichat"].cursor() as cursor:
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT GLOB '_cf_*'")
+        return sorted(cursor.fetchall())
+
+
 @pytest.fixture(autouse=ON_D1)
 def emptied_after(request: pytest.FixtureRequest) -> Iterator[None]:
     """On D1 no test runs in a block that is rolled back: what it left is emptied after it."""
@@ -67,10 +73,15 @@ def emptied_after(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     request.getfixturevalue("_django_db_helper")
-    plans = list(SubscriptionPlan.objects.all())
+    connection = connections["omnichat"]
+    plans, made = list(SubscriptionPlan.objects.all()), schema()
     yield
-    connections["omnichat"].close()
-    with transaction.atomic(using="omnichat"), connections["omnichat"].cursor() as cursor:
+    connection.close()
+    if schema() != made:
+        connection.creation.empty()
+        apply_sql_migrations()
+        return
+    with transaction.atomic(using="omnichat"), connection.cursor() as cursor:
         for table in TABLES:
             cursor.execute(f'DELETE FROM "{table}"')
         cursor.execute('DELETE FROM "subscription_plans"')
