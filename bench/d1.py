@@ -52,23 +52,21 @@ def opened(sizes: Sizes) -> Iterator[Bench]:
 
 
 def measure(bench: Bench) -> None:
-    for bench.ms in (0, 100):
+    for ms in (0, 100):
+        bench.go(ms)
         bench.empty()
         measures.measure_calls(bench)
         measures.measure_block(bench)
         measures.measure_page(bench)
         measures.measure_bulk(bench)
-    bench.ms = 0
+    bench.go(0)
     bench.empty()
-    for prefix in [bench.fresh() for _ in range(4)]:
-        bench.workers[HAND]("write", prefix, bench.sizes.rows)
-    bench.workers[LOCAL]("write", prefix, bench.sizes.rows)
-    for bench.ms in (0, 100):
-        with bench.near():
-            pass
+    for client in (HAND, HAND, HAND, HAND, LOCAL):
+        bench.workers[client]("write", bench.fresh(), bench.sizes.rows)
+    for ms in (0, 100):
+        bench.go(ms)
         measures.measure_reads(bench)
-    bench.ms = 0
-    bench.engine.clear_faults()
+    bench.go(0)
     measures.measure_memory(bench)
 
 
