@@ -171,7 +171,7 @@ def _verify_log(result: Verification, connection: BaseDatabaseWrapper, migration
         versions = ", ".join(f"{each['version']:04}" for each in result.checksums)
         result.problems.append(f"what schema_version records is not what the files are: {versions}")
     if result.pending:
-        count = len(result.pending)
+        count = f"{len(result.pending)} of {len(migrations)}"
         result.problems.append(f"{count} migrations are not recorded as applied: run manage.py migrate_database")
 
 

@@ -123,7 +123,10 @@ def test_a_version_without_a_file_and_a_file_without_a_row_are_told(run: Run, ve
     found = verified()
     assert [each["problem"] for each in found.checksums] == ["there is no such file"]
     assert [each.version for each in found.pending] == [len(MIGRATIONS)]
-    assert "1 migrations are not recorded as applied: run manage.py migrate_database" in found.problems
+    assert (
+        f"1 of {len(MIGRATIONS)} migrations are not recorded as applied: run manage.py migrate_database"
+        in found.problems
+    )
 
 
 def test_rows_that_point_nowhere_are_counted_and_listed(run: Run, scratch: Any, verified: Verify) -> None:
