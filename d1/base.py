@@ -9,6 +9,9 @@ DATABASES["..."] = {
 }
 """
 
+# django-stubs know neither the private parts of a wrapper nor that its classes may be replaced.
+# mypy: disable-error-code="assignment,attr-defined"
+
 from __future__ import annotations
 
 from typing import Any

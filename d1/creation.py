@@ -1,5 +1,8 @@
 """Test databases: the given database itself, emptied, and only if it is a stand-in on this machine."""
 
+# django-stubs take every connection for the base class.
+# mypy: disable-error-code="attr-defined"
+
 from __future__ import annotations
 
 from typing import Any

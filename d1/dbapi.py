@@ -26,7 +26,7 @@ from d1.failures import (
 )
 from d1.statement import Statement, render
 from d1.unit_of_work import UnitOfWork, Write, guard
-from d1.witness import count_of, find_failing
+from d1.witness import count_of, find_failing, matching
 
 __all__ = [
     "Binary", "Connection", "Cursor", "DataError", "DatabaseError", "Error", "IntegrityError", "InterfaceError",
@@ -196,7 +196,7 @@ class Cursor:
         elif not sql.strip():
             self._rows, self.description = iter(()), None
         elif self.connection.unit is None:
-            self._show_write(*self.connection.write([render(sql, params)]))
+            self._write(sql, params)
         else:
             self._let_wait(self.connection.unit, sql, params)
         return self
@@ -223,6 +223,16 @@ class Cursor:
         rows = exact.with_blobs(answer.rows)
         self.description = [(name, None, None, None, None, None, None) for name in answer.columns]
         self._rows = map(tuple, rows)
+
+    def _write(self, sql: str, params: Params) -> None:
+        statement = render(sql, params)
+        if sqltext.verb(sql) == "DELETE" and (counting := matching(sql, params)):
+            # D1 counts the rows that ON DELETE CASCADE deletes too. The batch is one transaction, so this is the count.
+            count, answer = self.connection.write([counting, statement])
+            self._show_write(answer)
+            self._rowcount = count.rows[0][0]
+        else:
+            self._show_write(*self.connection.write([statement]))
 
     def _show_write(self, answer: Answer) -> None:
         self._show(answer)

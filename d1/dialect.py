@@ -37,7 +37,7 @@ def text_lookup(node: Any, compiler: Any, connection: Any) -> Sql | None:
         return None
     lhs, lhs_params = node.process_lhs(compiler, connection)
     base = lookups.PatternLookup if isinstance(node, lookups.PatternLookup) else lookups.IExact
-    right = super(base, node) if direct else node
+    right: Any = super(base, node) if direct else node
     rhs, rhs_params = right.process_rhs(compiler, connection)
     form = next(form for kind, form in _TEXT_FORMS.items() if isinstance(node, kind))
     joined = f"(SELECT {form} FROM (SELECT {lhs} AS h,{rhs} AS n))"  # noqa: S608 - compiled SQL

@@ -21,12 +21,23 @@ if TYPE_CHECKING:
 _KEY_CONDITION = re.compile(r'"(\w+)"\."(\w+)" (?:= %s|IN \(%s(?:, %s)*\))\Z')
 
 
+def matching(sql: str, params: Params) -> Statement | None:
+    """A count of the rows that an UPDATE or DELETE matches; None where its text does not tell."""
+    plain = sqltext.matches(sql)
+    return render(f"SELECT {plain.rows}", _rest(plain, params)) if plain else None
+
+
+def _rest(plain: sqltext.Matches, params: Params) -> Params:
+    """The parameters after those of an UPDATE's SET."""
+    return params if params is None or isinstance(params, Mapping) else list(params)[plain.skipped :]
+
+
 def count_of(connection: Connection, write: Write, sql: str, params: Params) -> int:
     """The rows that a waiting UPDATE or DELETE matches; -1 where its text does not tell. Guards the count."""
     plain, unit = sqltext.matches(sql), connection.unit
     if plain is None or unit is None or write not in unit.writes:
         return -1
-    values = params if params is None or isinstance(params, Mapping) else list(params)[plain.skipped :]
+    values = _rest(plain, params)
     known = _known(unit, plain, values)
     counting = render(f"SELECT {plain.rows}", values)
     count = known if known is not None else _count(connection, unit, write, counting, sql)
@@ -42,7 +53,7 @@ def _known(unit: UnitOfWork, plain: sqltext.Matches, values: Any) -> int | None:
     found = _KEY_CONDITION.match(plain.condition) if "DISTINCT" not in plain.rows else None
     if not found or values is None:
         return None
-    seen = unit.seen.get((found[1], found[2]), frozenset())
+    seen: set[Any] = unit.seen.get((found[1], found[2]), set())
     return len(set(values)) if all(value in seen for value in values) else None
 
 

@@ -4,6 +4,9 @@ SQLite knows no zones, so a zone's changes of offset, which Python knows, are wr
 tree. Changes are known from 1850 to 2100; before and after, the first and the last offset hold.
 """
 
+# django-stubs leave out this function.
+# mypy: disable-error-code="attr-defined"
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta

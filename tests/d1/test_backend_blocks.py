@@ -399,3 +399,16 @@ def test_a_broken_block_refuses_further_queries(books: Any, block: Any, d1: Any)
         with pytest.raises(transaction.TransactionManagementError):
             books.count()
         d1.set_rollback(True)
+
+
+def test_the_count_of_a_delete_leaves_out_what_cascades(rows: Any, d1: Any, engine: Engine, block: Any) -> None:
+    rows("CREATE TABLE p (id INTEGER PRIMARY KEY)")
+    rows("CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id) ON DELETE CASCADE)")
+    rows("INSERT INTO p VALUES (1), (2), (3)")
+    rows("INSERT INTO c (p) VALUES (1), (1), (2)")
+    engine.reset()
+    with d1.cursor() as cursor:
+        cursor.execute("DELETE FROM p WHERE id < %s", [3])
+        assert cursor.rowcount == 2
+    assert engine.counts()["requests"] == 1
+    assert rows("SELECT count(*) FROM c") == [(0,)]

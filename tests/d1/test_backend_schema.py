@@ -1,5 +1,7 @@
 """Tables of a D1 database: made, remade, described, emptied, and asked about at a prompt."""
 
+# ruff: noqa: PT012
+
 from __future__ import annotations
 
 import io
