@@ -173,7 +173,7 @@ def _audit(account: Account, calendar: Calendar, rows: Rows) -> None:
         at = account.rng.randrange(account.created_at, Calendar.now)
         metadata = {"by": {"name": "support"}, "before": {"name": None}, "after": {"name": person(account.index)[0]}}
         rows["audit_logs"].append([
-            account.new_id(), account.id, "user.update", "users", account.id,
+            account.new_id(), account.id, "users.update", "users", account.id,
             orjson.dumps(metadata).decode(), calendar.text(at),
         ])  # fmt: skip
 

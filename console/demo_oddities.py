@@ -37,7 +37,7 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
         "id": "odd-transaction", "user_id": _TORN, "type": "subscription_upgrade", "amount": 90, "balance_after": 90,
     }),
     # The account that it tells of is gone; no key stands on this column.
-    ("audit_logs", {"id": "odd-entry", "userId": _GONE, "action": "user.delete", "metadata": "none"}),
+    ("audit_logs", {"id": "odd-entry", "userId": _GONE, "action": "users.delete", "metadata": "none"}),
 )  # fmt: skip
 
 

@@ -41,8 +41,7 @@ class Command(BaseCommand):
         self.stdout.write("The demo has ended. Its data stays; make demo goes on with it.")
 
     def _prepare(self) -> list[Login]:
-        call_command("migrate", verbosity=0)
-        call_command("migrate_database")
+        call_command("setup_database")
         seed(USERS, MESSAGES, seed=SEED, day=datetime.now(UTC).date())
         return make_logins()
 
