@@ -14,8 +14,8 @@ from django.utils.safestring import SafeString
 
 from database import audit, edits
 from database.edits import cell_of, field_of
-from database.inputs import TextInput
-from database.values import Stored
+from database.inputs import TextInput, as_sent
+from database.values import Odd, Stored
 
 RELOAD = "This form came without the values that it had shown. Reload the page and make your change again."
 
@@ -41,6 +41,8 @@ class CarryingField(BoundField):
             return True
         # A select can't show the key of a row that is gone: left empty, it means that the key stays.
         if isinstance(self.field, forms.ModelChoiceField) and self.field.required and not self.data:
+            return False
+        if isinstance(self.field, forms.ChoiceField) and as_sent(self.data) == as_sent(self.initial):
             return False
         return bool(super()._has_changed())  # type: ignore[misc]
 
@@ -104,13 +106,14 @@ class EditForm(forms.ModelForm):
     def _fit_widget(self, name: str) -> None:
         """An odd value needs an input that can hold it."""
         field, value = self.fields[name], self.fields[name].prepare_value(self.initial[name])
+        text = value.text if isinstance(value, Odd) else "" if value is None else str(value)
         widget: Any = field.widget
-        if isinstance(field, TextInput) and isinstance(value, str) and {"\n", "\r"} & set(value):
+        if isinstance(field, TextInput) and {"\n", "\r"} & set(text):
             field.widget = forms.Textarea()
-        elif isinstance(widget, forms.Select) and not isinstance(field, forms.ModelChoiceField):
-            known = {str(choice) for choice, _ in widget.choices}
-            if value is not None and str(value) not in known:
-                widget.choices = [*widget.choices, (str(value), f"{value} (as it was found)")]
+            return
+        chooses = isinstance(widget, forms.Select) and not isinstance(field, forms.ModelChoiceField)
+        if chooses and value is not None and text not in {str(choice) for choice, _ in widget.choices}:
+            widget.choices = [*widget.choices, (text, f"{text} (as it was found)")]
 
     def _clean_fields(self) -> None:
         """Only what was changed is cleaned, and stands in `cleaned_data`."""

@@ -33,12 +33,19 @@ class CellInput(forms.Field):
         return value if value is None or isinstance(value, str) else self.shown(value)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        if self.disabled or same_lines(data) == same_lines(self.prepare_value(initial)):
+        if self.disabled or self.came_back(initial, data):
             return False
         try:
             return isinstance(initial, Odd) or bool(self.to_python(data) != initial)
         except ValidationError:
             return True
+
+    def came_back(self, initial: Any, data: Any) -> bool:
+        """Whether a text is what a browser sends for the value that it was given to show."""
+        sent, shown = as_sent(data), as_sent(self.prepare_value(initial))
+        if isinstance(self.widget, forms.Textarea):
+            return sent == shown
+        return sent.replace("\n", "") == shown.replace("\n", "")
 
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values:
@@ -46,9 +53,10 @@ class CellInput(forms.Field):
         return self.parse(value) if isinstance(value, str) else value
 
 
-def same_lines(text: Any) -> str:
-    """A browser sends CRLF for whichever line end stood in a text area."""
-    return "" if text is None else str(text).replace("\r\n", "\n").replace("\r", "\n")
+def as_sent(text: Any) -> str:
+    """A browser sends CRLF for whichever line end there was, and has no NUL; an input of one line has no line end."""
+    whole: str = "" if text is None else str(text)
+    return whole.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 class InstantInput(CellInput):
