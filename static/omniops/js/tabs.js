@@ -46,6 +46,9 @@ export function makeTabs(root) {
     history.replaceState(null, "", tab.hash);
     select(tabs, tab);
   });
-  const wanted = tabs.find((tab) => tab.classList.contains("wrong")) || tabs.find((tab) => tab.hash === location.hash);
-  select(tabs, wanted || tabs[0]);
+  const wrong = tabs.find((tab) => tab.classList.contains("wrong"));
+  const named = tabs.find((tab) => tab.hash === location.hash);
+  select(tabs, wrong || named || tabs[0]);
+  // The browser has gone down to the section that the address names: its tab is at the top now.
+  if (named) scrollTo(0, 0);
 }
