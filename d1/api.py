@@ -6,6 +6,7 @@ an overload). A write whose answer was lost has no known outcome, and is never r
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import threading
@@ -20,15 +21,15 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from d1.errors import OutcomeUnknown, RateLimited
-from d1.failures import OperationalError, failure
-from d1.rate import Budget, budget
+from d1.failures import OperationalError, failure, guard_name
+from d1.rate import WINDOW, Budget, budget
 from d1.statement import Statement, dumps
 from d1.stream import Stream
 
 API_BASE = "https://api.cloudflare.com/client/v4"
 
 # Errors that pass, by D1's text. Of the first kind the statement surely did not run.
-_NOT_RUN = re.compile(r"overloaded|Cannot resolve D1 DB|long-running export|exceeded its queue|Too many requests")
+_NOT_RUN = re.compile(r"D1 DB is overloaded|Cannot resolve D1 DB|Currently processing a long-running export")
 _PASSING = re.compile(r"Network connection lost|caused object to be reset|reset because its code was updated")
 # A deferred foreign key that is violated at the end: D1 resets itself and rolls back. It is no passing error.
 _VIOLATED = "constraints were violated"
@@ -88,10 +89,15 @@ class Client:
         self.endpoint, self._budget, self._sleep = endpoint, limits, sleep
         base = urlsplit(endpoint.api_base)
         self._path = f"{base.path.rstrip('/')}/accounts/{endpoint.account}/d1/database/{endpoint.database}"
+        self.open_pool()
+
+    def open_pool(self) -> None:
+        """Begin with no connections, as a process has to after a fork: two must not share one."""
+        base = urlsplit(self.endpoint.api_base)
         self._pool = urllib3.connection_from_url(
             f"{base.scheme}://{base.netloc}",
-            maxsize=endpoint.pool_size,
-            timeout=urllib3.Timeout(connect=endpoint.connect_timeout, read=endpoint.timeout),
+            maxsize=self.endpoint.pool_size,
+            timeout=urllib3.Timeout(connect=self.endpoint.connect_timeout, read=self.endpoint.timeout),
             retries=False,
         )
 
@@ -171,7 +177,7 @@ class Client:
 
 
 def _body(statements: Sequence[Statement]) -> bytes:
-    """One reading statement goes by itself; the API splits only that form at semicolons, and a batch it does not."""
+    """Always a batch: the API cuts the other form at semicolons, also those within a trigger."""
     return dumps({"batch": [{"sql": sql, "params": params} for sql, params in statements]})
 
 
@@ -179,7 +185,9 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> Exception:
     """What an answer other than 200 means: an error to raise, or a Retry."""
     text = _message(response.data)
     status = response.status
-    if status == 429 or (_NOT_RUN.search(text) and status != 200):
+    if status == 400 and guard_name(text) is not None:
+        return failure(text)
+    if status == 429 or _NOT_RUN.search(text):
         return _busy(response, text)
     if status in (401, 403):
         return OperationalError(
@@ -195,8 +203,9 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> Exception:
 def _busy(response: urllib3.BaseHTTPResponse, text: str) -> Retry:
     """A rate limit names the time to wait; an overload passes by itself."""
     after = response.headers.get("retry-after", "")
-    if after.isdigit():
-        return Retry(RateLimited(float(after)), ran=False, after=float(after))
+    if after.isdigit() or not _NOT_RUN.search(text):
+        seconds = float(after) if after.isdigit() else WINDOW
+        return Retry(RateLimited(seconds), ran=False, after=seconds)
     return Retry(OperationalError(f"D1 answered {response.status}: {text}"), ran=False)
 
 
@@ -218,3 +227,11 @@ def client_for(endpoint: Endpoint) -> Client:
         if endpoint not in _clients:
             _clients[endpoint] = Client(endpoint)
         return _clients[endpoint]
+
+
+def _after_fork() -> None:
+    for client in _clients.values():
+        client.open_pool()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -198,6 +199,23 @@ def test_a_connection_that_was_closed_while_idle_costs_no_error(rows: Any, engin
     rows("SELECT 1")
     engine.fault("cut_before", count=1)
     assert rows("SELECT 2") == [(2,)]
+
+
+def test_a_column_that_is_called_like_an_overload_is_none(rows: Any, engine: Engine) -> None:
+    with pytest.raises(OperationalError, match="no such column: overloaded"):
+        rows("SELECT overloaded")
+    assert engine.counts()["requests"] == 1
+
+
+def test_a_fork_gets_connections_of_its_own(rows: Any, d1: Any) -> None:
+    rows("SELECT 1")
+    pool = d1.connection.client._pool
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if d1.connection.client._pool is not pool and rows("SELECT 7") == [(7,)] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert d1.connection.client._pool is pool
+    assert rows("SELECT 8") == [(8,)]
 
 
 def test_a_result_cut_midway_is_an_error_and_no_short_list(d1: Any, engine: Engine) -> None:
