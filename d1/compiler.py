@@ -72,7 +72,8 @@ class SQLCompiler(django.SQLCompiler):
         keys = [
             (place, column.target.model._meta.db_table, column.target.column)
             for place, (column, *_) in enumerate(self.select or [])
-            if isinstance(column, Col) and column.target.primary_key
+            # The rows of combined queries may be of other tables than the first one's columns say.
+            if isinstance(column, Col) and column.target.primary_key and not self.query.combinator
         ]
         seen = self.connection.unit_of_work.seen
         for rows in results:

@@ -26,7 +26,7 @@ from d1.failures import (
 )
 from d1.statement import Statement, render
 from d1.unit_of_work import UnitOfWork, Write, guard
-from d1.witness import count_of, find_failing, matching
+from d1.witness import count_of, find_failing, matching, note_delete
 
 __all__ = [
     "Binary", "Connection", "Cursor", "DataError", "DatabaseError", "Error", "IntegrityError", "InterfaceError",
@@ -248,6 +248,8 @@ class Cursor:
                 "before you save it, or write it outside of the block."
             )
         write = unit.add(sql, render(sql, params))
+        if sqltext.verb(sql) == "DELETE":
+            note_delete(unit, write, sql, params)
         self._rows, self.description = iter(()), None
         self._waiting = (write, sql, params)
 

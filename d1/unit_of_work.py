@@ -23,10 +23,14 @@ def guard(name: str, condition: str, params: list[Any]) -> Statement:
 
 @dataclass(eq=False)
 class Write:
-    """A statement that waits. `check` is sent right before it, once somebody has relied on its row count."""
+    """A statement that waits. `check` is sent right before it, once somebody has relied on its row count.
+
+    `deleted` holds keys of rows that the block had seen and that this DELETE takes, as `UnitOfWork.seen` does.
+    """
 
     statement: Statement
     check: Statement | None = None
+    deleted: dict[tuple[str, str], set[Any]] = field(default_factory=dict)
 
 
 @dataclass

@@ -38,23 +38,41 @@ def count_of(connection: Connection, write: Write, sql: str, params: Params) -> 
     if plain is None or unit is None or write not in unit.writes:
         return -1
     values = _rest(plain, params)
-    known = _known(unit, plain, values)
+    known = _known({**unit.seen, **write.deleted}, plain, values)
     counting = render(f"SELECT {plain.rows}", values)
     count = known if known is not None else _count(connection, unit, write, counting, sql)
     name = f"{count} rows of {plain.table} matched by the block's {sqltext.verb(sql)}"
     write.check = guard(name, f"({counting.sql}) = {count}", counting.params)
-    if sqltext.verb(sql) == "DELETE":
-        unit.seen.clear()
     return count
 
 
-def _known(unit: UnitOfWork, plain: sqltext.Matches, values: Any) -> int | None:
-    """How many rows a condition on keys alone matches, if the block has seen them all."""
+def note_delete(unit: UnitOfWork, write: Write, sql: str, params: Params) -> None:
+    """Rows that a waiting DELETE takes are no longer there for the writes after it."""
+    plain = sqltext.matches(sql)
+    place = _key(plain) if plain else None
+    if place is None or isinstance(params, Mapping):
+        tables = sqltext.written_tables(sql)
+        gone = {key: keys for key, keys in unit.seen.items() if key[0].lower() in tables}
+        write.deleted.update({key: set(keys) for key, keys in gone.items()})
+    else:
+        write.deleted[place] = unit.seen.get(place, set()) & set(params or ())
+    for key, keys in write.deleted.items():
+        unit.seen[key] = unit.seen.get(key, set()) - keys
+
+
+def _key(plain: sqltext.Matches) -> tuple[str, str] | None:
+    """The table and key of a condition on a key alone."""
     found = _KEY_CONDITION.match(plain.condition) if "DISTINCT" not in plain.rows else None
-    if not found or values is None:
+    return (found[1], found[2]) if found else None
+
+
+def _known(seen: dict[tuple[str, str], set[Any]], plain: sqltext.Matches, values: Any) -> int | None:
+    """How many rows a condition on a key alone matches, if the block has seen them all."""
+    place = _key(plain)
+    if place is None or values is None:
         return None
-    seen: set[Any] = unit.seen.get((found[1], found[2]), set())
-    return len(set(values)) if all(value in seen for value in values) else None
+    keys = seen.get(place, set())
+    return len(set(values)) if all(value in keys for value in values) else None
 
 
 def _count(connection: Connection, unit: UnitOfWork, write: Write, counting: Statement, sql: str) -> int:

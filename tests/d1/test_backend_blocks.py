@@ -412,3 +412,27 @@ def test_the_count_of_a_delete_leaves_out_what_cascades(rows: Any, d1: Any, engi
         assert cursor.rowcount == 2
     assert engine.counts()["requests"] == 1
     assert rows("SELECT count(*) FROM c") == [(0,)]
+
+
+def test_a_row_that_the_block_deletes_is_not_updated_after(books: Any, block: Any, engine: Engine) -> None:
+    books.bulk_create([Book(id=name) for name in "abc"])
+    engine.reset()
+    with block():
+        kept, gone, _ = books.order_by("id")
+        gone.delete()
+        kept.save()
+        assert books.filter(pk="b").update(pages=5) == 0
+        assert books.filter(pk="c").update(pages=5) == 1
+        assert books.filter(pk="d").update(pages=5) == 0
+    # One read of the rows, two counts of what the block does not know, and the batch.
+    assert engine.counts()["requests"] == 4
+    assert dict(books.values_list("id", "pages")) == {"a": 0, "c": 5}
+
+
+def test_rows_of_combined_queries_are_not_taken_for_rows_of_the_first(
+    books: Any, authors: Any, block: Any, d1: Any
+) -> None:
+    authors.create(name="x")
+    with block():
+        assert list(books.values_list("pk").union(authors.values_list("name"))) == [("x",)]
+        assert books.filter(pk="x").update(pages=1) == 0
