@@ -6,9 +6,10 @@ The conditions say in SQL what `database.values` says in Python. Patterns stay b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from django.apps import apps
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -17,11 +18,13 @@ from database.fields import DayField, InstantField, JSONTextField
 from database.identifiers import KINDS
 from database.schema import Schema, Table
 
+T = TypeVar("T")
+
 #: The last second that a Python datetime has, in Unix seconds.
 LAST_SECOND = 253402300799
 SAMPLES = 5
-# A result has at most 100 columns on D1; a scan of a big table is given a request of its own kind of length.
-_TABLES_AT_ONCE, _SUBQUERIES_AT_ONCE = 4, 50
+# D1 gives a request 30 seconds, of which a million rows take 5 or so, and a result 100 columns at most.
+_ROWS_AT_ONCE, _SUBQUERIES_AT_ONCE = 1_000_000, 50
 
 # '+0 days' lets older versions of SQLite, too, turn February 31st into March, by which it is found out.
 _ZONES = "('', 'Z', '+00:00')"
@@ -46,6 +49,14 @@ _ID = (
     "NOT ({0} GLOB '{1}_?*' AND {0} NOT GLOB '*[^A-Za-z0-9_]*') ELSE 1 END"
 )
 _EXPECTED = {"timestamp": "a date and time", "date": "a date", "json": "JSON"}
+
+
+class Extent(NamedTuple):
+    """How many rows a table has, and its first and last rowid; None for a table without rows or rowids."""
+
+    rows: int
+    first: int | None
+    last: int | None
 
 
 @dataclass(frozen=True)
@@ -111,53 +122,62 @@ def _of_models() -> Iterator[Rule]:
                     yield Rule(model._meta.db_table.lower(), field.column, kind, _EXPECTED[kind], condition)
 
 
-def count_rows(
-    connection: BaseDatabaseWrapper, schema: Schema, wanted: Iterable[Rule] = ()
-) -> tuple[dict[str, int], dict[Rule, int]]:
-    """Rows by table, and values that are odd by a wanted rule. One pass over each table, several in one query."""
-    by_table: dict[str, list[Rule]] = {key: [] for key in schema.tables}
-    for rule in wanted:
-        by_table[rule.table].append(rule)
-    rows: dict[str, int] = {}
-    odd: dict[Rule, int] = {}
-    for keys in _slices([key for key, found in by_table.items() if found], _TABLES_AT_ONCE):
-        _count(connection, schema, {key: by_table[key] for key in keys}, rows, odd)
-    for keys in _slices([key for key, found in by_table.items() if not found], _SUBQUERIES_AT_ONCE):
-        _count(connection, schema, {key: [] for key in keys}, rows, odd)
-    return {table.name: rows[key] for key, table in schema.tables.items()}, odd
+def count_rows(connection: BaseDatabaseWrapper, schema: Schema) -> dict[str, Extent]:
+    """Rows of each table and the rowids that they span, by key in `schema.tables`."""
+    quote, extents = connection.ops.quote_name, {}
+    for keys in _packed(list(schema.tables), lambda key: 1, _SUBQUERIES_AT_ONCE):
+        terms = []
+        for table in map(schema.tables.__getitem__, keys):
+            span = "NULL, NULL" if table.without_rowid else "min(rowid), max(rowid)"
+            terms.append(f"(SELECT json_array(count(*), {span}) FROM {quote(table.name)})")  # noqa: S608
+        for key, extent in zip(keys, _one_row(connection, terms), strict=True):
+            extents[key] = Extent(*json.loads(extent))
+    return extents
 
 
-def _count(
-    connection: BaseDatabaseWrapper,
-    schema: Schema,
-    by_table: dict[str, list[Rule]],
-    rows: dict[str, int],
-    odd: dict[Rule, int],
-) -> None:
-    quote = connection.ops.quote_name
-    terms = [
-        f"(SELECT json_array(count(*){''.join(_counted(rule, quote) for rule in found)})"  # noqa: S608
-        f" FROM {quote(schema.tables[key].name)})"
-        for key, found in by_table.items()
-    ]
-    for (key, found), counts in zip(by_table.items(), _one_row(connection, terms), strict=True):
-        rows[key], *odd_counts = json.loads(counts)
-        odd.update({rule: count for rule, count in zip(found, odd_counts, strict=True) if count})
+def count_oddities(connection: BaseDatabaseWrapper, schema: Schema, extents: dict[str, Extent]) -> dict[Rule, int]:
+    """Odd values by rule, where there are any. One pass over each table, in queries of some million rows each."""
+    by_table: dict[str, list[Rule]] = {}
+    for rule in rules(schema):
+        by_table.setdefault(rule.table, []).append(rule)
+    quote, odd = connection.ops.quote_name, Counter[Rule]()
+    slices = [(key, where, rows) for key in by_table for where, rows in _slices(extents[key])]
+    for some in _packed(slices, lambda each: each[2], _ROWS_AT_ONCE):
+        terms = [
+            f"(SELECT json_array({', '.join(_counted(rule, quote) for rule in by_table[key])})"  # noqa: S608
+            f" FROM {quote(schema.tables[key].name)}{where})"
+            for key, where, _ in some
+        ]
+        for (key, _, _), counts in zip(some, _one_row(connection, terms), strict=True):
+            odd.update(dict(zip(by_table[key], json.loads(counts), strict=True)))
+    return {rule: count for rule, count in odd.items() if count}
+
+
+def _slices(extent: Extent) -> Iterator[tuple[str, int]]:
+    """A WHERE for each slice of a table, and about how many rows it has."""
+    first, last = extent.first or 0, extent.last or 0
+    # Where rowids are far apart, as where somebody chose them, slices would be many and empty.
+    if extent.rows <= _ROWS_AT_ONCE or last - first > 4 * extent.rows:
+        yield "", extent.rows
+        return
+    for start in range(first, last + 1, _ROWS_AT_ONCE):
+        yield f" WHERE rowid BETWEEN {start} AND {start + _ROWS_AT_ONCE - 1}", _ROWS_AT_ONCE
 
 
 def _counted(rule: Rule, quote: Any) -> str:
-    return f", count(CASE WHEN {_condition(rule, quote)} THEN 1 END)"
+    return f"count(CASE WHEN {_condition(rule, quote)} THEN 1 END)"
 
 
 def _condition(rule: Rule, quote: Any) -> str:
     return rule.condition.replace("{0}", quote(rule.column))
 
 
-def look_closer(connection: BaseDatabaseWrapper, schema: Schema, odd: dict[Rule, int]) -> list[Oddity]:
+def look_closer(
+    connection: BaseDatabaseWrapper, schema: Schema, extents: dict[str, Extent], odd: dict[Rule, int]
+) -> list[Oddity]:
     """The odd values that were counted, each with samples; no query where there are none."""
-    found = []
-    quote = connection.ops.quote_name
-    for some in _slices(list(odd), _SUBQUERIES_AT_ONCE):
+    found, quote = [], connection.ops.quote_name
+    for some in _packed(list(odd), lambda rule: extents[rule.table].rows, _ROWS_AT_ONCE):
         terms = [_sampled(rule, schema.tables[rule.table], quote) for rule in some]
         for rule, samples in zip(some, _one_row(connection, terms), strict=True):
             pairs = [{"key": key, "value": value} for key, value in json.loads(samples)]
@@ -183,7 +203,13 @@ def _one_row(connection: BaseDatabaseWrapper, terms: Sequence[str]) -> tuple[Any
         return tuple(cursor.fetchone())
 
 
-def _slices(items: Sequence[str] | Sequence[Rule] | Iterable[Any], size: int) -> Iterator[list[Any]]:
-    whole = list(items)
-    for start in range(0, len(whole), size):
-        yield whole[start : start + size]
+def _packed(items: Sequence[T], weight: Callable[[T], int], most: int) -> Iterator[list[T]]:
+    """The items in lists that together weigh at most `most`, or are alone, and have a result's columns at most."""
+    pack: list[T] = []
+    for item in items:
+        if pack and (sum(map(weight, pack)) + weight(item) > most or len(pack) == _SUBQUERIES_AT_ONCE):
+            yield pack
+            pack = []
+        pack.append(item)
+    if pack:
+        yield pack

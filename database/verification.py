@@ -15,7 +15,7 @@ from django.db.utils import DatabaseError
 from database.drift import Comparison, compare, expected_schema
 from database.migration_log import Log, read_log
 from database.migrations import Migration, MigrationError
-from database.oddities import Oddity, count_rows, look_closer, rules
+from database.oddities import Extent, Oddity, count_oddities, count_rows, look_closer
 from database.schema import Schema, read_schema
 from database.transactions import is_d1
 
@@ -94,7 +94,7 @@ def verify_schema(connection: BaseDatabaseWrapper, migrations: Sequence[Migratio
     """
     result, live = Verification(), _live_schema(connection)
     _verify_schema(result, connection, migrations, live)
-    result.tables, _ = count_rows(connection, live)
+    _count_rows(result, connection, live)
     return result
 
 
@@ -115,11 +115,12 @@ def verify(
     _verify_schema(result, connection, migrations, live, thorough=thorough)
     if not live.tables:
         return result
-    result.tables, odd = count_rows(connection, live, rules(live))
-    result.oddities = look_closer(connection, live, odd)
     _verify_keys(result, connection)
-    if result.oddities:
-        columns = ", ".join(f"{each.rule.table}.{each.rule.column}" for each in result.oddities)
+    extents = _count_rows(result, connection, live)
+    odd = count_oddities(connection, live, extents)
+    if odd:
+        result.oddities = look_closer(connection, live, extents, odd)
+        columns = ", ".join(f"{rule.table}.{rule.column}" for rule in odd)
         result.problems.append(f"{sum(odd.values()):,} values are not what their columns should hold ({columns})")
     context = Context(connection, live, result.tables, limit, watch)
     for check in (*_checks.values(), *(_on_request[name] for name in requested)):
@@ -133,6 +134,12 @@ def verify(
 def _live_schema(connection: BaseDatabaseWrapper) -> Schema:
     with connection.cursor() as cursor:
         return read_schema(cursor)
+
+
+def _count_rows(result: Verification, connection: BaseDatabaseWrapper, live: Schema) -> dict[str, Extent]:
+    extents = count_rows(connection, live)
+    result.tables = {table.name: extents[key].rows for key, table in live.tables.items()}
+    return extents
 
 
 def _verify_schema(
