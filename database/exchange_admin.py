@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from database import exchange, export_files, import_files, pending
-from database.columns import missing_fields
+from database.columns import learn_missing_fields, missing_fields
 from database.failures import sentence
 from database.import_writes import ImportStopped, write_import
 from database.imports import Preview, preview
@@ -86,6 +86,7 @@ class ExchangeMixin(Base):
         """GET offers the formats, POST gives the file of all rows that the list in the address would show."""
         if not self.has_export_permission(request):
             raise PermissionDenied
+        learn_missing_fields(self.model)
         columns = self._columns(request)
         chosen = export_files.FORMATS.get(request.POST.get("format", ""))
         if request.method != "POST" or chosen is None:
@@ -124,6 +125,7 @@ class ExchangeMixin(Base):
         if request.method != "POST":
             return self._ask(request)
         try:
+            learn_missing_fields(self.model)
             if "token" in request.POST:
                 return self._confirmed(request, self.resource_class)
             return self._previewed(request, self.resource_class)

@@ -24,6 +24,9 @@ from database.router import OMNICHAT
 from database.values import Stored, instant_text
 
 CREATED = "created_at"
+# On both engines the rows travel as one JSON parameter; `j.value ->> n` is a cell of one of them.
+UPDATE = "UPDATE {table} SET {assignments} FROM json_each(%s) AS j WHERE {table}.{key} = j.value ->> 0"
+INSERT = "INSERT INTO {table} ({columns}) SELECT {values} FROM json_each(%s) AS j"
 
 
 class ImportStopped(Exception):
@@ -93,8 +96,8 @@ def _write(model: type[models.Model], changes: Sequence[Change], by: audit.Actor
     present = present_cells(model, [change.key for change in changes], fields)
     _refuse_changed(changes, present)
     _guard(model, fields, present)
-    _update(model, [change for change in changes if not change.new])
-    _insert(model, [change for change in changes if change.new])
+    _write_alike(model, [change for change in changes if not change.new], [TOUCHED], UPDATE)
+    _write_alike(model, [change for change in changes if change.new], [CREATED, TOUCHED], INSERT)
     audit.record_all([_told(model, change, by, file_name) for change in changes])
 
 
@@ -112,37 +115,29 @@ def _guard(model: type[models.Model], fields: Sequence[Any], present: dict[str, 
     connection.guard("rows as they were read", condition, [json.dumps(cells)])
 
 
-def _update(model: type[models.Model], changes: Sequence[Change]) -> None:
-    """Write only the columns that change: a statement for the rows that change the same ones."""
-    touched = field_of(model, TOUCHED).column if _has(model, TOUCHED) else ""
+def _write_alike(model: type[models.Model], changes: Sequence[Change], times: Sequence[str], sql: str) -> None:
+    """Run a statement for the rows that have the same columns: only these are written, and nothing is read back."""
     now = instant_text(timezone.now())
+    stamped = {field_of(model, name).column: now for name in times if _has(model, name)}
     alike: dict[tuple[str, ...], list[list[Stored]]] = {}
     for change in changes:
-        after = {**change.after, touched: now} if touched else change.after
-        alike.setdefault(tuple(after), []).append([change.key, *after.values()])
-    with connections[OMNICHAT].cursor() as cursor:
-        for columns, rows in alike.items():
-            cursor.execute(_update_sql(model, columns), [json.dumps(rows)])
-
-
-def _update_sql(model: type[models.Model], columns: Sequence[str]) -> str:
+        cells = {**change.after, **stamped}
+        alike.setdefault(tuple(cells), []).append([change.key, *cells.values()])
     quote = connections[OMNICHAT].ops.quote_name
     table, key = quote(model._meta.db_table), quote(model._meta.pk.column)
-    new = ", ".join(f"{quote(column)} = j.value ->> {number}" for number, column in enumerate(columns, start=1))
-    return f"UPDATE {table} SET {new} FROM json_each(%s) AS j WHERE {table}.{key} = j.value ->> 0"  # noqa: S608 - names
-
-
-def _insert(model: type[models.Model], changes: Sequence[Change]) -> None:
-    by_column: dict[str, Any] = {field.column: field for field in model._meta.concrete_fields}
-    times = {name: timezone.now() for name in (CREATED, TOUCHED) if _has(model, name)}
-    rows = [
-        model(
-            **{by_column[column].attname: by_column[column].read(cell) for column, cell in change.after.items()},
-            **times,
-        )
-        for change in changes
-    ]
-    model._base_manager.using(OMNICHAT).bulk_create(rows)
+    with connections[OMNICHAT].cursor() as cursor:
+        for columns, rows in alike.items():
+            cells_sql = {quote(column): f"j.value ->> {number}" for number, column in enumerate(columns, start=1)}
+            cursor.execute(
+                sql.format(
+                    table=table,
+                    key=key,
+                    columns=", ".join(cells_sql),
+                    values=", ".join(cells_sql.values()),
+                    assignments=", ".join(f"{column} = {value}" for column, value in cells_sql.items()),
+                ),
+                [json.dumps(rows)],
+            )
 
 
 def _has(model: type[models.Model], name: str) -> bool:

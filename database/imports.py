@@ -16,6 +16,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
+from database.columns import missing_fields
 from database.edits import cell as cell_for
 from database.edits import field_of
 from database.exchange import TableResource, exported, text_of
@@ -85,7 +86,8 @@ class _Comparison:
         self.resource, self.table, self.found, self.may_add = resource, table, found, may_add
         self.model: type[Model] = resource._meta.model
         by_name = {name.lower(): name for name in table.columns}
-        fields = [field_of(self.model, name) for name in resource.importable]
+        missing = missing_fields(self.model)
+        fields = [field_of(self.model, name) for name in resource.importable if name not in missing]
         #: The fields that the file has, and what it calls them.
         self.names: dict[Any, str] = {f: by_name[f.column.lower()] for f in fields if f.column.lower() in by_name}
         self.key = fields[0]

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from chat.models import User
 from console.roles import make_roles
-from database import exchange, exchange_admin, pending
+from database import columns, exchange, exchange_admin, pending
 from database.models import AuditLog
 
 pytestmark = pytest.mark.django_db
@@ -238,3 +238,25 @@ def test_the_pages_have_no_inline_script_or_style(client, sam, people):
 def test_the_permissions_are_those_that_the_roles_have(sam):
     names = set(Permission.objects.values_list("codename", flat=True))
     assert {"export_user", "import_user", "export_message", "import_subscriptionplan"} <= names
+
+
+@pytest.mark.sqlite_only("a test there changes no tables")
+def test_a_table_that_lacks_a_column_goes_out_and_comes_in_without_it(client, sam, people):
+    with connections[OMNICHAT].cursor() as cursor:
+        cursor.execute("ALTER TABLE users DROP COLUMN avatarUrl")
+        cursor.execute("ALTER TABLE users DROP COLUMN updatedAt")
+    (row, _) = rows_of(client.post(reverse(EXPORT), {"format": "csv"}))
+    assert "avatarUrl" not in row
+    page = upload(client, b"id,name,avatarUrl\nuser_alice,Alicia,https://example.com\n")
+    assert "Not imported: avatarUrl" in page.content.decode()
+    client.post(reverse(IMPORT), {"token": token_of(page)})
+    with connections[OMNICHAT].cursor() as cursor:
+        cursor.execute("SELECT name FROM users WHERE id = 'user_alice'")
+        assert cursor.fetchall() == [("Alicia",)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_learned():
+    columns.forget()
+    yield
+    columns.forget()
