@@ -14,6 +14,8 @@ import pytest
 from django.conf import settings
 
 from chat.clerk import Clerk, ClerkError
+from database.migrations import read_migrations
+from standins.d1 import Engine
 
 Command = Callable[..., tuple[int, dict[str, Any]]]
 LAST = len(list(settings.SQL_MIGRATIONS_DIR.glob("*.sql")))
@@ -89,6 +91,21 @@ def test_it_prints_tables_and_users_and_a_line_of_counts(file: Path, manage: Any
     done = manage("verify_database", "--limit", "5")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1].startswith(f"OK: version {LAST}, 11 tables, ")
+
+
+def test_it_verifies_the_real_d1_in_few_requests(manage: Any, d1_engine: Engine) -> None:
+    d1_engine.reset()
+    d1_engine.empty_database()
+    for migration in read_migrations(settings.SQL_MIGRATIONS_DIR):
+        d1_engine.execute(*migration.statements)
+    d1_engine.execute("INSERT INTO users (id, email, tier) VALUES ('user_1', 'alice@example.com', 'paid')")
+    d1_engine.reset()
+    done = manage("verify_database", "--thorough", "--json", **d1_engine.environment())
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["drift"], found["tables"]["users"]) == (1, [], 1)
+    assert [each["user"] for each in found["mismatches"]] == ["user_1"]
+    assert d1_engine.counts()["requests"] <= 9
+    assert d1_engine.counts()["writes"] == 0
 
 
 def test_it_writes_nothing(file: Path, command: Command, run: Any) -> None:
