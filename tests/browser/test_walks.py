@@ -41,7 +41,7 @@ def test_support_finds_an_account_and_corrects_its_name(
 ) -> None:
     page = enter("support")
     open_account(page, account[1])
-    picture(page, "user-light")
+    picture(page, "user")
     page.get_by_label("Name", exact=True).fill("Alice Corrected")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("status").first).to_contain_text("was changed successfully")
@@ -76,7 +76,7 @@ def test_a_list_is_turned_page_by_page(enter: Enter, picture: Picture) -> None:
     page.get_by_role("link", name="First", exact=True).click()
     expect(page.get_by_role("link", name="Previous", exact=True)).to_have_count(0)
     assert page.locator("#result_list tbody tr").first.inner_text() == first_row
-    picture(page, "transactions-light")
+    picture(page, "transactions")
 
 
 def test_a_filter_shows_what_is_set_and_is_cleared_by_itself(enter: Enter, account: tuple[str, str]) -> None:
@@ -133,7 +133,7 @@ def test_an_import_is_shown_before_it_is_made(
     page.locator("input[type=file]").set_input_files(file)
     page.get_by_role("button", name="Show the changes").click()
     expect(page.locator(".changes ins")).to_have_text("Imported Name")
-    picture(page, "import-light")
+    picture(page, "import")
     page.get_by_role("button", name="Make these changes").click()
     expect(page.get_by_role("status").first).to_contain_text("1 rows of names.csv were written")
     open_account(page, account[1])
