@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
-from django.db.models import F, Model, QuerySet
-from django.db.models.functions import Collate, Length
+from django.db.models import F, Model, OuterRef, QuerySet, Subquery, TextField
+from django.db.models.functions import Coalesce, Collate, Length
 from django.http import HttpRequest
 
 from chat.forms import UserForm
@@ -26,6 +27,15 @@ from database.search import Beginning, Exact, FirstOf, Found, Owners, Search, Wa
 LENGTH = "content_length"
 
 
+def newest_plan() -> Subquery:
+    """The name of the plan of a user's newest subscription, or its id where there is no such plan."""
+    subscriptions = apps.get_model("billing.UserSubscription")._default_manager.filter(user_id=OuterRef("pk"))
+    text: TextField = TextField()
+    named = Coalesce(F("plan__name"), F("plan_id"), output_field=text)
+    # By the order of insertion: an adopted table may have no date.
+    return Subquery(subscriptions.order_by(RowId().desc()).values(named=named)[:1])
+
+
 @admin.register(User)
 class UserAdmin(CheapAdmin):
     form = UserForm
@@ -39,8 +49,9 @@ class UserAdmin(CheapAdmin):
     updated = cells.column("updated_at", cells.moment, "updated")
     balance = cells.column("battery_balance", cells.units, "balance")
     avatar = cells.column("avatar_url", cells.text, "avatar URL")
+    plan = cells.column("plan_name", cells.text, "plan")
 
-    list_display = ("email", "name", "tier_label", "status", "balance", "customer", "created")
+    list_display = ("email", "name", "tier_label", "status", "plan", "balance", "customer", "created")
     states = ("tier_label", "status")
     list_filter = (
         by_choice("tier", Tier.values),
@@ -58,7 +69,7 @@ class UserAdmin(CheapAdmin):
     fieldsets = (
         ("Profile", {"fields": ("email", "name", "avatar_url", "clerk_id", "created", "updated")}),
         ("Subscription", {"fields": ("tier", "subscription_status", "stripe_customer_id", "subscription_id")}),
-        ("Battery", {"fields": ("balance",)}),
+        ("Plan and battery", {"fields": ("plan", "balance")}),
     )
     orders = (
         newest_first("created_at", "created", "tier", "subscription_status"),
@@ -77,7 +88,9 @@ class UserAdmin(CheapAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset(request).annotate(battery_balance=F("battery__total_balance"))
+        rows: QuerySet[Any] = (
+            super().get_queryset(request).annotate(battery_balance=F("battery__total_balance"), plan_name=newest_plan())
+        )
         return rows
 
     def links(self, row: User) -> list[tuple[str, str]]:

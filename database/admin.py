@@ -53,7 +53,7 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     paginator = WholePaginator
-    empty_value_display = "–"
+    empty_value_display = cells.EMPTY
     change_list_template = "admin/omnichat/change_list.html"
     change_form_template = "admin/omnichat/change_form.html"
 
@@ -145,8 +145,9 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
         return []
 
     def labels(self, row: Any) -> list[Any]:
-        """What stands beside the name at the head of the page: states, as cells."""
-        return [getattr(self, name)(row) for name in self.present(self.states)]
+        """The states that stand beside the name at the head of the page."""
+        cells_of_row = [getattr(self, name)(row) for name in self.present(self.states)]
+        return [cell for cell in cells_of_row if cell != cells.EMPTY]
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -154,7 +155,7 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
         row = context.get("original")
         if row is not None:
             context["links"] = self.links(row)
-            context["labels"] = [label for label in self.labels(row) if label]
+            context["labels"] = self.labels(row)
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Saving

@@ -18,6 +18,7 @@ from django.utils.text import slugify
 
 from database.values import Odd
 
+EMPTY = "–"
 Shown = str | SafeString | None
 Show = Callable[[Any], Shown]
 
@@ -27,7 +28,9 @@ def column(name: str, show: Show, heading: str | None = None, sort: str | None =
 
     @admin.display(description=heading or name.replace("_", " "), ordering=sort)
     def shown(admin: Any, row: Model) -> Shown:
-        return show(getattr(row, name))
+        # On a page Django would write None as a word.
+        cell = show(getattr(row, name))
+        return EMPTY if cell is None else cell
 
     shown.column = name  # type: ignore[attr-defined]
     return shown

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Page as NumberedPage
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
@@ -175,6 +175,9 @@ class KeysetChangeList(ChangeList):
     def kept_parameters(self) -> Iterable[tuple[str, str]]:
         """What a small form on the page sends along, so that filters and search stay."""
         return [(name, value) for name, value in self.params.items() if name not in PLACES]
+
+    def without_search(self) -> str:
+        return self.get_query_string(remove=[SEARCH_VAR, INSIDE])
 
     def get_ordering_field_columns(self) -> dict[int, Literal["desc", "asc"]]:
         columns = list(self.list_display)

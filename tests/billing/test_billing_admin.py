@@ -85,6 +85,7 @@ def test_a_status_that_nobody_knows_is_refused(admin_client: Client, subscriptio
     assert not AuditLog.objects.exists()
 
 
+@pytest.mark.sqlite_only("D1 always checks foreign keys")
 def test_a_plan_that_is_gone_stays_when_the_status_is_saved(admin_client: Client, subscription: Any) -> None:
     with connections["omnichat"].cursor() as cursor:
         cursor.execute("PRAGMA defer_foreign_keys = ON")

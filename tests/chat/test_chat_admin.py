@@ -11,6 +11,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from chat.models import ApiUsage, Conversation, DailyUsageSummary, Message, User
@@ -108,9 +109,8 @@ def test_an_odd_value_stays_when_something_else_is_saved(admin_client: Client) -
         assert cursor.fetchone() == ("A", "dreaming", b"\x00\xff", "yesterday")
 
 
+@pytest.mark.sqlite_only("D1 has neither BEGIN nor SAVEPOINT")
 def test_saving_costs_four_queries_and_one_transaction(admin_client: Client, alice: User) -> None:
-    from django.test.utils import CaptureQueriesContext
-
     form = inputs(admin_client.get(change("user", alice.pk)))
     with CaptureQueriesContext(connections["omnichat"]) as captured:
         admin_client.post(change("user", alice.pk), {**form, "name": "Alice B."})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from billing.models import BatteryTransaction, UserBattery, UserSubscription
 from chat.models import ApiUsage, Conversation, DailyUsageSummary, Message, User
+from database.admin import CheapAdmin
 from database.models import AuditLog, SchemaVersion
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +24,8 @@ LISTS = (
     "billing/subscriptionplan", "billing/usersubscription", "billing/userbattery", "billing/batterytransaction",
     "database/auditlog", "database/schemaversion",
 )  # fmt: skip
-ROWS = 120
+# Three pages of five rows.
+SIZE, ROWS = 5, 12
 SEARCHES = (
     "alice",
     "alice3@",
@@ -60,7 +63,8 @@ FILTERS = {
 
 
 @pytest.fixture
-def rows() -> None:
+def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(CheapAdmin, "list_per_page", SIZE)
     numbers = [(f"{n:03}", f"2026-{n % 9 + 1:02}-11T10:00:{n % 60:02}.000Z") for n in range(ROWS)]
     User.objects.bulk_create(
         User(id=f"user_{n}", email=f"alice{n}@example.com", name="Alice", tier="free", subscription_status="inactive",
@@ -94,6 +98,8 @@ def rows() -> None:
         for n, at in numbers
     )
     SchemaVersion.objects.bulk_create(SchemaVersion(version=1000 + int(n), name=f"0{n}_x") for n, _ in numbers)
+    yield
+    SchemaVersion.objects.filter(version__gte=1000).delete()
 
 
 class Visit:
@@ -116,7 +122,8 @@ class Visit:
             lines: list[str] = []
             for statement in self.statements:
                 cursor.execute("EXPLAIN QUERY PLAN " + statement.replace("%%", "%"))
-                lines += [row[3] for row in cursor.fetchall()]
+                # A line below another one is part of it: what a subquery sorts are the few rows of one user.
+                lines += [row[3] for row in cursor.fetchall() if not row[1] or row[3].startswith("SCAN")]
         return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -35,7 +35,7 @@ Visitor = Callable[..., Client]
 
 
 @pytest.fixture
-def rows(db: Any) -> None:
+def rows(db: Any) -> Iterator[None]:
     Account.objects.create(id="u1", email="alice@example.com")
     Conversation.objects.create(id="c1", user_id="u1", title="Sums")
     Message.objects.create(id="m1", conversation_id="c1", role="user", content="?")
@@ -45,7 +45,9 @@ def rows(db: Any) -> None:
     UserBattery.objects.create(user_id="u1", total_balance=7)
     BatteryTransaction.objects.create(id="t1", user_id="u1", type="usage", amount=-1)
     AuditLog.objects.create(id="l1", action="x.y")
-    SchemaVersion.objects.create(version=901, name="x")
+    version = SchemaVersion.objects.create(version=901, name="x")
+    yield
+    version.delete()
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def member() -> Visitor:
     """`member("Support")` is a browser in which somebody of that role is logged in."""
 
     def log_in(*roles: str, name: str = "carol", **values: Any) -> Client:
-        user = User.objects.create_user(name, password="x", is_staff=True, **values)
+        user = User.objects.create_user(name, is_staff=True, **values)
         user.groups.set(Group.objects.filter(name__in=roles))
         client = Client()
         client.force_login(user)
@@ -98,7 +100,7 @@ def test_without_a_role_nothing_is_seen(rows: None, member: Visitor) -> None:
 
 def test_an_auditor_reads_staff_and_changes_nothing(member: Visitor) -> None:
     client = member(AUDITOR)
-    other = User.objects.create_user("dave", password="x")
+    other = User.objects.create_user("dave")
     event = StaffEvent.objects.create(action="x", detail={"a": 1})
     support = Group.objects.get(name=SUPPORT)
     for name, pk in (("auth_user", other.pk), ("auth_group", support.pk), ("console_staffevent", event.pk)):
@@ -123,7 +125,7 @@ def details(user: User, **changes: Any) -> dict[str, Any]:
 
 def test_an_operator_gives_roles_and_it_is_recorded(member: Visitor) -> None:
     client = member(OPERATOR)
-    dave = User.objects.create_user("dave", password="x", is_staff=True)
+    dave = User.objects.create_user("dave", is_staff=True)
     support = Group.objects.get(name=SUPPORT)
     response = client.post(page("auth_user", dave.pk), details(dave, groups=[support.pk]))
     assert response.status_code == 302
@@ -136,7 +138,7 @@ def test_an_operator_gives_roles_and_it_is_recorded(member: Visitor) -> None:
 
 def test_switching_a_login_off_is_recorded(member: Visitor) -> None:
     client = member(OPERATOR)
-    dave = User.objects.create_user("dave", password="x", is_staff=True)
+    dave = User.objects.create_user("dave", is_staff=True)
     values = details(dave)
     del values["is_active"]
     assert client.post(page("auth_user", dave.pk), values).status_code == 302
@@ -163,8 +165,8 @@ def test_nobody_changes_their_own_rights(member: Visitor, values: dict[str, Any]
 
 def test_an_operator_makes_no_superuser_and_takes_over_none(member: Visitor) -> None:
     client = member(OPERATOR)
-    dave = User.objects.create_user("dave", password="x", is_staff=True)
-    root = User.objects.create_superuser("root", password="x")
+    dave = User.objects.create_user("dave", is_staff=True)
+    root = User.objects.create_superuser("root")
     client.post(page("auth_user", dave.pk), details(dave, is_superuser="on"))
     dave.refresh_from_db()
     assert not dave.is_superuser

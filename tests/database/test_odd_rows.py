@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.http import urlencode
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only("D1 always checks foreign keys")]
 
 LISTS = (
     "chat_user", "chat_conversation", "chat_message", "chat_apiusage", "chat_dailyusagesummary",
