@@ -1,7 +1,7 @@
 """Runs tests of Django's suite over a database whose blocks cannot read their own writes, and notes each outcome.
 
-Django isolates a TestCase by a block around it, which no test could work in here. So each test commits, and afterwards the
-tables that it wrote to are emptied: one batch, in place of `flush` over every table.
+Django isolates a TestCase by a block around it, which no test could work in here. So each test commits, and afterwards
+the tables that it wrote to are emptied: one batch, in place of `flush` over every table.
 """
 
 from __future__ import annotations

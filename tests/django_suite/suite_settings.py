@@ -12,7 +12,7 @@ DATABASES = {
     alias: {**_ENGINE, "NAME": name, "TEST": {"NAME": name}}
     for alias, name in zip(("default", "other"), os.environ["SUITE_DATABASES"].split(","), strict=True)
 }
-SECRET_KEY = "django_tests_secret_key"  # noqa: S105
+SECRET_KEY = "django_tests_secret_key"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 USE_TZ = False
