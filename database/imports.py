@@ -125,13 +125,14 @@ class _Comparison:
 
     def _changed(self, given: Given, present: dict[str, Stored]) -> None:
         after: dict[str, Stored] = {}
+        problems = len(self.found.problems)
         for field in self.fields:
             cell, value = present[field.column], given.values.get(self.names[field], ...)
             if value is not ... and not same(field, cell, value):
                 self._take(given, field, value, after)
         after = {column: cell for column, cell in after.items() if cell != present[column]}
         if not after:
-            self.found.unchanged += 1
+            self.found.unchanged += len(self.found.problems) == problems
             return
         before = {column: present[column] for column in after}
         self.found.changes.append(Change(given.number, self._key_of(given), False, before, after))

@@ -129,8 +129,9 @@ def test_what_was_previewed_is_written_with_an_entry_for_each_row(people, staff)
     ],
 )
 def test_a_wrong_value_is_told_with_its_row_and_column(people, row, column, sentence):
-    ((number, told, words),) = said(look(UserResource, row))
-    assert (number, told) == (2, column)
+    found = look(UserResource, row)
+    ((number, told, words),) = said(found)
+    assert (number, told, found.unchanged) == (2, column, 0)
     assert sentence in words
 
 
