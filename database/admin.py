@@ -196,6 +196,11 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return self._read(lambda: super(CheapAdmin, self).changelist_view(request, extra_context))
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return self._read(lambda: super(CheapAdmin, self).history_view(request, object_id, extra_context))
+
     def _read(self, view: Callable[[], HttpResponse]) -> HttpResponse:
         try:
             return view()

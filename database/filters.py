@@ -12,6 +12,7 @@ from django.db.models import BooleanField, F, Func, Model, Q, QuerySet, Value
 from django.http import HttpRequest
 from django.utils import timezone
 
+from database.instants import shortest_text
 from database.paging import Holds, Order, Unindexed
 
 
@@ -194,7 +195,11 @@ class PeriodFilter(OneValueFilter):
         return timezone.now().astimezone(UTC) - PERIODS[self.value or "day"].length
 
     def condition(self, *, indexed: bool) -> Q | None:
-        return Q(**{f"{self.column}__gte": self.start()}) if self.value in PERIODS else None
+        if self.value not in PERIODS:
+            return None
+        if indexed:
+            return Q(**{f"{self.column}__gte": self.start()})
+        return Q(Holds(Unindexed(F(self.column)), ">=", Value(shortest_text(self.start()))))
 
 
 def by_period(column: str, title: str, parameter: str = "period") -> type[OneValueFilter]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,6 +14,7 @@ from django.contrib.admin.utils import quote as admin_quote
 from django.db import connections
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import escape
 
 from chat.models import Conversation, Message, User
@@ -130,6 +132,15 @@ def test_two_filters_are_looked_up_in_few_rows_at_a_time(admin_client: Client, m
     assert pages == 3
 
 
+def test_a_period_holds_in_any_order(admin_client: Client) -> None:
+    now = timezone.now()
+    for name, age in (("new", timedelta(hours=1)), ("old", timedelta(days=3)), ("ancient", timedelta(days=900))):
+        User.objects.create(id=name, email=name, created_at=now - age)
+    for order in ("", "0", "-1"):
+        assert listed(admin_client.get(address("chat_user", period="day", o=order))) == ["new"]
+        assert set(listed(admin_client.get(address("chat_user", period="week", o=order)))) == {"new", "old"}
+
+
 def test_the_middle_of_an_email_is_found_when_asked_for(admin_client: Client) -> None:
     make_users(3)
     User.objects.create(id="user_x", email="prefix.needle@example.com", name="Ann")
@@ -240,6 +251,9 @@ def test_a_table_that_lacks_its_date_is_listed_as_it_is_kept(without_created_at:
     assert listed(admin_client.get(link(first, "next"))) == [f"t{number:02}" for number in range(50, 60)]
     page = admin_client.get(reverse("admin:billing_batterytransaction_change", args=["t00"]))
     assert page.status_code == 200
+    columns.forget()
+    history = admin_client.get(reverse("admin:billing_batterytransaction_history", args=["t00"]))
+    assert history.status_code == 200
     assert listed(admin_client.get(address("billing_batterytransaction", user="u", type="usage"))) == listed(first)
 
 
