@@ -38,7 +38,7 @@ class Sizes:
     single: int = 600
     single_far: int = 20
     calls: int = 400
-    calls_far: int = 40
+    calls_far: int = 100
     messages: int = 10_000
 
 
