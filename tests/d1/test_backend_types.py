@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.db.models import F, Max, Sum
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.d1.shelf import Author, Value
@@ -18,8 +18,13 @@ from tests.d1.shelf import Author, Value
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 INTEGER = st.integers(-(2**63), 2**63 - 1) | st.integers(2**53 - 3, 2**53 + 3)
 REAL = st.floats(allow_nan=False, allow_infinity=False)
+# Without shrinking, which would send a request for each attempt.
 ONE_SETTING = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 MOMENT = st.datetimes(datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 30), timezones=st.just(datetime.UTC))
 JSON = st.recursive(
@@ -71,7 +76,7 @@ def test_a_float_keeps_every_bit_and_is_stored_as_a_real(rows: Any, values: list
 @ONE_SETTING
 @given(st.lists(VALUES, min_size=2, max_size=12, unique_by=lambda value: value.id))
 def test_rows_of_a_bulk_create_come_back_as_they_went(d1: Any, tables: Any, values: list[Value]) -> None:
-    _ensure(d1, tables)
+    _begin_anew(d1, tables)
     Value.objects.using(d1.alias).bulk_create(values)
     found = {value.id: value for value in Value.objects.using(d1.alias).filter(id__in=[v.id for v in values])}
     for value in values:
@@ -82,16 +87,18 @@ def test_rows_of_a_bulk_create_come_back_as_they_went(d1: Any, tables: Any, valu
 @ONE_SETTING
 @given(VALUES)
 def test_a_row_that_is_saved_comes_back_as_it_went(d1: Any, tables: Any, value: Value) -> None:
-    _ensure(d1, tables)
+    _begin_anew(d1, tables)
     value.save(using=d1.alias, force_insert=True)
     assert fields_of(Value.objects.using(d1.alias).get(id=value.id)) == fields_of(value)
     (streamed,) = Value.objects.using(d1.alias).filter(id=value.id).iterator()
     assert fields_of(streamed) == fields_of(value)
 
 
-def _ensure(d1: Any, tables: Any) -> None:
+def _begin_anew(d1: Any, tables: Any) -> None:
+    """An empty table for each example; all examples of a test share its database."""
     if Value._meta.db_table not in d1.introspection.table_names():
         tables(Value)
+    Value.objects.using(d1.alias).all().delete()
 
 
 def test_integers_beyond_2_to_the_53_are_read_again_as_text(rows: Any, d1: Any) -> None:
