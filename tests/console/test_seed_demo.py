@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -158,6 +159,7 @@ def test_it_refuses_demo_data_of_another_seed() -> None:
     [
         ("d1", "https://api.cloudflare.com/client/v4", True),
         ("d1", "http://127.0.0.1.example.com/client/v4", True),
+        ("d1", "http://127.0.0.1:8787/client/v4", False),
         ("django.db.backends.postgresql", "", True),
         ("django.db.backends.sqlite3", "", False),
     ],
@@ -165,8 +167,8 @@ def test_it_refuses_demo_data_of_another_seed() -> None:
 def test_only_a_file_or_a_stand_in_gets_demo_data(
     monkeypatch: pytest.MonkeyPatch, engine: str, api_base: str, refused: bool
 ) -> None:
-    target = {"ENGINE": engine, "OPTIONS": {"api_base": api_base}}
-    monkeypatch.setattr(connections["omnichat"], "settings_dict", target)
+    target = SimpleNamespace(settings_dict={"ENGINE": engine, "OPTIONS": {"api_base": api_base}})
+    monkeypatch.setattr("console.demo.connections", {"omnichat": target})
     if refused:
         with pytest.raises(DemoRefused, match="OMNICHAT_DATABASE_URL"):
             refuse_what_is_no_demo()
