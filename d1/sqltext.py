@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import NamedTuple, TypeVar
 
 _WORD = re.compile(
     r"""(?P<skip>'(?:[^']|'')*'|--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -22,6 +23,20 @@ _READING_PRAGMAS = frozenset(
 _WRITING = frozenset(("INSERT", "REPLACE", "UPDATE", "DELETE"))
 
 
+_Found = TypeVar("_Found")
+
+
+def for_short_texts(function: Callable[[str], _Found]) -> Callable[[str], _Found]:
+    """Remember what was found for statements; long ones are rarely met twice, and would fill the memory."""
+    remembered = lru_cache(maxsize=2048)(function)
+
+    @wraps(function)
+    def look_up(sql: str) -> _Found:
+        return remembered(sql) if len(sql) <= 5000 else function(sql)
+
+    return look_up
+
+
 class Token(NamedTuple):
     """`text` is upper case for a bare word; `name` is what it would name, in lower case."""
 
@@ -32,7 +47,7 @@ class Token(NamedTuple):
     end: int
 
 
-@lru_cache(maxsize=1024)
+@for_short_texts
 def tokens(sql: str) -> tuple[Token, ...]:
     """Words, quoted names, parameters and marks of a statement, without literals and comments."""
     found: list[Token] = []
@@ -48,7 +63,7 @@ def tokens(sql: str) -> tuple[Token, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=2048)
+@for_short_texts
 def verb(sql: str) -> str:
     """The first word; for WITH the first that reads or writes, outside of its parentheses."""
     words = tokens(sql)
@@ -59,7 +74,7 @@ def verb(sql: str) -> str:
     return first
 
 
-@lru_cache(maxsize=2048)
+@for_short_texts
 def is_read(sql: str) -> bool:
     """Whether the statement changes nothing."""
     word = verb(sql)
@@ -69,13 +84,13 @@ def is_read(sql: str) -> bool:
     return word in ("SELECT", "VALUES", "EXPLAIN")
 
 
-@lru_cache(maxsize=2048)
+@for_short_texts
 def returns_rows(sql: str) -> bool:
     """Whether a writing statement has RETURNING."""
     return any(token.text == "RETURNING" and token.depth == 0 for token in tokens(sql))
 
 
-@lru_cache(maxsize=2048)
+@for_short_texts
 def written_tables(sql: str) -> frozenset[str]:
     """The tables that a writing statement changes or makes, in lower case. Triggers and cascades are not seen."""
     words = [token for token in tokens(sql) if token.depth == 0]
@@ -94,12 +109,33 @@ def _name_after(words: list[Token], number: int) -> str:
     return rest[0].name if rest else ""
 
 
-@lru_cache(maxsize=2048)
+@for_short_texts
 def named(sql: str) -> frozenset[str]:
     """All names of a statement that may be tables: not those after a dot or AS. In lower case."""
     words = tokens(sql)
     pairs = zip((None, *words), words, strict=False)
     return frozenset(word.name for before, word in pairs if not (before and before.text in (".", "AS"))) - {""}
+
+
+@for_short_texts
+def all_names(sql: str) -> frozenset[str]:
+    """All names of a statement, of tables and of columns. In lower case."""
+    return frozenset(token.name for token in tokens(sql)) - {""}
+
+
+@for_short_texts
+def set_names(sql: str) -> frozenset[str]:
+    """The columns that an UPDATE sets, and bare names of its values. In lower case."""
+    words = tokens(sql)
+    start = next((number for number, word in enumerate(words) if word.text == "SET"), len(words))
+    clauses = (n for n, word in enumerate(words) if n > start and word.depth == 0 and word.text in ("FROM", "WHERE"))
+    part = words[start + 1 : next(clauses, len(words))]
+    around = zip((None, *part), part, (*part[1:], None), strict=False)
+    return frozenset(word.name for before, word, after in around if not _is_dot(before) and not _is_dot(after)) - {""}
+
+
+def _is_dot(word: Token | None) -> bool:
+    return word is not None and word.text == "."
 
 
 def split(script: str) -> list[str]:
@@ -124,7 +160,7 @@ class Matches(NamedTuple):
     skipped: int
 
 
-@lru_cache(maxsize=2048)
+@for_short_texts
 def matches(sql: str) -> Matches | None:
     """What an UPDATE or DELETE matches; None where the text is not of a plain kind."""
     words = tokens(sql)

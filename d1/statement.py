@@ -12,12 +12,12 @@ import decimal
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
 from d1.failures import DataError, NotSupportedError, ProgrammingError
+from d1.sqltext import for_short_texts
 
 MAX_PARAMS = 100
 MAX_BYTES = 100_000
@@ -50,7 +50,7 @@ class Placeholder(NamedTuple):
 Part = str | Placeholder
 
 
-@lru_cache(maxsize=2048)
+@for_short_texts
 def template(sql: str) -> tuple[Part, ...]:
     """Split SQL in Django's form at its placeholders, leaving alone what stands in literals, names and comments."""
     parts: list[Part] = []
@@ -70,7 +70,7 @@ def template(sql: str) -> tuple[Part, ...]:
     return tuple(part for part in parts if part != "")
 
 
-@lru_cache(maxsize=2048)
+@for_short_texts
 def single(sql: str) -> str:
     """The one statement of a string, without what follows it; two are a ProgrammingError, as in sqlite3."""
     if ";" not in sql or _TRIGGER.match(sql):

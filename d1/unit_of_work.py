@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from d1.failures import OperationalError
-from d1.sqltext import written_tables
+from d1.sqltext import all_names, named, set_names, verb, written_tables
 from d1.statement import Statement, literal
 
 
@@ -46,19 +46,31 @@ class UnitOfWork:
     next_ids: dict[str, int] = field(default_factory=dict)
     unnumbered: dict[str, int] = field(default_factory=dict)
     _marks: dict[str, int] = field(default_factory=dict)
-    _tables: list[frozenset[str]] = field(default_factory=list)
+    _texts: list[str] = field(default_factory=list)
 
     def add(self, sql: str, statement: Statement) -> Write:
         """Let a write wait."""
         write = Write(statement)
         self.writes.append(write)
-        self._tables.append(written_tables(sql))
+        self._texts.append(sql)
         return write
 
-    def tables(self, until: Write | None = None) -> frozenset[str]:
-        """The tables that the waiting writes change; with `until`, only those before it."""
-        end = len(self.writes) if until is None else next(n for n, write in enumerate(self.writes) if write is until)
-        return frozenset[str]().union(*self._tables[:end])
+    def tables(self) -> frozenset[str]:
+        """The tables that the waiting writes change."""
+        return frozenset[str]().union(*map(written_tables, self._texts))
+
+    def may_touch(self, sql: str, before: Write) -> bool:
+        """Whether a write that waits before another may change what this read gives.
+
+        An UPDATE may not if the read does not name the columns that it sets.
+        """
+        names, columns = named(sql), all_names(sql)
+        for write, text in zip(self.writes, self._texts, strict=True):
+            if write is before:
+                break
+            if written_tables(text) & names and (verb(text) != "UPDATE" or set_names(text) & columns):
+                return True
+        return False
 
     def statements(self, until: Write | None = None) -> list[Statement]:
         """What to send, in order; with `until`, what comes before that write."""
@@ -77,7 +89,7 @@ class UnitOfWork:
         """Drop the writes of an inner block, and what was known about rows that they made."""
         length = self._mark(savepoint)
         if length < len(self.writes):
-            del self.writes[length:], self._tables[length:]
+            del self.writes[length:], self._texts[length:]
             self.seen.clear()
 
     def release(self, savepoint: str) -> None:

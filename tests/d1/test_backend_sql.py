@@ -217,5 +217,10 @@ def test_it_knows_which_table_a_statement_writes(sql: str, tables: set[str]) -> 
     assert sqltext.written_tables(sql) == tables
 
 
+def test_it_knows_which_columns_an_update_sets() -> None:
+    sql = 'UPDATE "t" SET "a" = "t"."b" + %s, c = (SELECT d FROM u WHERE e) WHERE "f" = 1'
+    assert sqltext.set_names(sql) == {"a", "c", "select", "d", "from", "u", "where", "e"}
+
+
 def test_a_statement_of_text_parameters_alone_repeats_none() -> None:
     assert render("SELECT %s, %s, %s", ["a", "b", "a"]) == ("SELECT ?1, ?2, ?1", ["a", "b"])
