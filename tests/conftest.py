@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connections, transaction
-from django.test import TestCase
+from django.test import TestCase, override_settings
 
 from billing.models import SubscriptionPlan
 from database.migrations import read_migrations
@@ -22,6 +22,13 @@ from omniops.variables import NAMES
 MISSING = "missing:"
 ROOT = Path(__file__).resolve().parent.parent
 ON_D1 = settings.DATABASES["omnichat"]["ENGINE"] == "d1"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_passwords() -> Iterator[None]:
+    """Argon2 is slow on purpose, which a login a test has no use for."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 #: Children before their parents, so that each can be emptied with the foreign keys on.
