@@ -112,6 +112,7 @@ def uncovered_by_a_block() -> Iterator[None]:
             atomic.__exit__(None, None, None)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestCase, "_databases_support_transactions", classmethod(lambda cls: True))
         patch.setattr(TestCase, "_enter_atomics", classmethod(enter))
         patch.setattr(TestCase, "_rollback_atomics", classmethod(roll_back))
         yield
