@@ -94,11 +94,15 @@ class SQLInsertCompiler(django.SQLInsertCompiler, SQLCompiler):
         unit = self.connection.unit_of_work
         if unit is None:
             return super().execute_sql(returning_fields)
-        if not returning_fields:
-            rows = super().execute_sql(None)
-            self._remember(unit)
-            return rows
-        return [self._insert_with_key(unit, returning_fields)]
+        if returning_fields:
+            return [self._insert_with_key(unit, returning_fields)]
+        self._insert(unit)
+        return []
+
+    def _insert(self, unit: Any) -> None:
+        first = len(unit.writes)
+        super().execute_sql(None)
+        self._remember(unit, unit.writes[first:])
 
     def _insert_with_key(self, unit: Any, returning_fields: Any) -> tuple[Any, ...]:
         """In a block nothing is returned, so an automatic key is chosen beforehand. If another writer takes the same,
@@ -114,18 +118,18 @@ class SQLInsertCompiler(django.SQLInsertCompiler, SQLCompiler):
         if key is not None and key not in self.query.fields:
             setattr(obj, key.attname, self._next_key(unit, meta, key))
             self.query.fields = [key, *self.query.fields]
-        super().execute_sql(None)
-        self._remember(unit)
+        self._insert(unit)
         return tuple(field.get_db_prep_save(getattr(obj, field.attname), self.connection) for field in returning_fields)
 
     def _next_key(self, unit: Any, meta: Any, key: AutoField) -> int:
         table = meta.db_table
         if table not in unit.next_ids:
             unit.next_ids[table] = self.connection.ops.last_key(table, key.column)
-        unit.next_ids[table] += 1 + unit.unnumbered.pop(table, 0)
+        last = max(unit.next_ids[table], unit.highest.get(table, 0))
+        unit.next_ids[table] = last + 1 + unit.unnumbered.pop(table, 0)
         return int(unit.next_ids[table])
 
-    def _remember(self, unit: Any) -> None:
+    def _remember(self, unit: Any, writes: Any) -> None:
         """Rows of this block with a known key need no counting later; those without take the next ones at the end."""
         meta, key = self.query.get_meta(), self.query.get_meta().pk
         if key not in self.query.fields:
@@ -134,6 +138,10 @@ class SQLInsertCompiler(django.SQLInsertCompiler, SQLCompiler):
             values = [self.prepare_value(key, getattr(obj, key.attname)) for obj in self.query.objs]
             known = {value for value in values if isinstance(value, (str, int))}
             unit.seen.setdefault((meta.db_table, key.column), set()).update(known)
+            numbers = [value for value in known if isinstance(value, int)]
+            unit.highest[meta.db_table] = max(numbers, default=unit.highest.get(meta.db_table, 0))
+            for write in writes:
+                write.only_adds = (meta.db_table, key.column) if len(known) == len(values) else None
 
 
 class SQLDeleteCompiler(django.SQLDeleteCompiler, SQLCompiler):

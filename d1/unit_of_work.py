@@ -26,11 +26,13 @@ class Write:
     """A statement that waits. `check` is sent right before it, once somebody has relied on its row count.
 
     `deleted` holds keys of rows that the block had seen and that this DELETE takes, as `UnitOfWork.seen` does.
+    `only_adds` is the table and key column of an INSERT of rows whose keys are all in `UnitOfWork.seen`.
     """
 
     statement: Statement
     check: Statement | None = None
     deleted: dict[tuple[str, str], set[Any]] = field(default_factory=dict)
+    only_adds: tuple[str, str] | None = None
 
 
 @dataclass
@@ -38,12 +40,14 @@ class UnitOfWork:
     """What waits in a block.
 
     `seen` holds, for a table and key column, the keys of rows that this block has read or inserted: an UPDATE of one
-    of them matches one row, without asking again. `next_ids` holds the next key of a table with an automatic one.
+    of them matches one row, without asking again. Of tables with automatic keys, `next_ids` holds the last that the
+    block gave or read, `highest` the highest that it was told to write, and `unnumbered` how many rows wait without.
     """
 
     writes: list[Write] = field(default_factory=list)
     seen: dict[tuple[str, str], set[Any]] = field(default_factory=dict)
     next_ids: dict[str, int] = field(default_factory=dict)
+    highest: dict[str, int] = field(default_factory=dict)
     unnumbered: dict[str, int] = field(default_factory=dict)
     _marks: dict[str, int] = field(default_factory=dict)
     _texts: list[str] = field(default_factory=list)
@@ -59,16 +63,19 @@ class UnitOfWork:
         """The tables that the waiting writes change."""
         return frozenset[str]().union(*map(written_tables, self._texts))
 
-    def may_touch(self, sql: str, before: Write) -> bool:
+    def may_touch(self, sql: str, before: Write, place: tuple[str, str] | None) -> bool:
         """Whether a write that waits before another may change what this read gives.
 
-        An UPDATE may not if the read does not name the columns that it sets.
+        An UPDATE may not if the read does not name the columns that it sets; nor may an INSERT of other keys, where
+        the read goes by the key of `place` alone.
         """
         names, columns = named(sql), all_names(sql)
         for write, text in zip(self.writes, self._texts, strict=True):
             if write is before:
                 break
-            if written_tables(text) & names and (verb(text) != "UPDATE" or set_names(text) & columns):
+            if not written_tables(text) & names or (place and write.only_adds == place):
+                continue
+            if verb(text) != "UPDATE" or set_names(text) & columns:
                 return True
         return False
 

@@ -40,7 +40,7 @@ def count_of(connection: Connection, write: Write, sql: str, params: Params) -> 
     values = _rest(plain, params)
     known = _known({**unit.seen, **write.deleted}, plain, values)
     counting = render(f"SELECT {plain.rows}", values)
-    count = known if known is not None else _count(connection, unit, write, counting)
+    count = known if known is not None else _count(connection, unit, write, counting, _key(plain))
     name = f"{count} rows of {plain.table} matched by the block's {sqltext.verb(sql)}"
     write.check = guard(name, f"({counting.sql}) = {count}", counting.params)
     return count
@@ -75,8 +75,10 @@ def _known(seen: dict[tuple[str, str], set[Any]], plain: sqltext.Matches, values
     return len(set(values)) if all(value in keys for value in values) else None
 
 
-def _count(connection: Connection, unit: UnitOfWork, write: Write, counting: Statement) -> int:
-    if unit.may_touch(counting.sql, write):
+def _count(
+    connection: Connection, unit: UnitOfWork, write: Write, counting: Statement, place: tuple[str, str] | None
+) -> int:
+    if unit.may_touch(counting.sql, write, place):
         return _rehearse(connection, unit.statements(until=write), counting)
     return int(connection.read([counting])[0].rows[0][0])
 

@@ -448,3 +448,24 @@ def test_updates_of_other_columns_need_no_rehearsal_of_each_other(books: Any, bl
     # Three reads of a count, and one batch that wrote: no count tried out the updates before it.
     counts = engine.counts()
     assert (counts["requests"], counts["errors"]) == (4, 0)
+
+
+def test_rows_with_keys_of_their_own_are_saved_one_after_another(books: Any, block: Any, engine: Engine) -> None:
+    books.create(id="c")
+    engine.reset()
+    with block():
+        for name in "abcd":
+            Book(id=name, pages=2).save(using=books.db)
+    # Django asks by an UPDATE whether each is there: four reads, none of which tries out what waits, and the batch.
+    counts = engine.counts()
+    assert (counts["requests"], counts["errors"]) == (5, 0)
+    assert list(books.values_list("id", "pages").order_by("id")) == [(name, 2) for name in "abcd"]
+
+
+def test_an_automatic_key_keeps_clear_of_those_that_were_given(authors: Any, block: Any) -> None:
+    with block():
+        authors.create(id=1, name="alice")
+        assert authors.create(name="bob").pk == 2
+        authors.create(id=9, name="charlie")
+        assert authors.create(name="dora").pk == 10
+    assert authors.count() == 4
