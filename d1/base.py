@@ -14,6 +14,8 @@ DATABASES["..."] = {
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -150,6 +152,17 @@ class DatabaseWrapper(SQLiteDatabaseWrapper):
     def unit_of_work(self) -> Any:
         """The open block's writes, or None outside of a block."""
         return None if self.connection is None else self.connection.unit
+
+    @contextmanager
+    def prefetch(self, reads: Any) -> Iterator[None]:
+        """Run several reads, as pairs of SQL and parameters, in one request. Within, each takes its answer from there.
+
+        `queryset.query.sql_with_params()` is such a pair.
+        """
+        self.ensure_connection()
+        assert self.connection is not None
+        with self.wrap_database_errors, self.connection.prefetch(reads):
+            yield
 
     def guard(self, name: str, sql_condition: str, params: Any = ()) -> None:
         """Let the open block's batch fail with `GuardFailed(name)` unless the condition is true at its commit."""

@@ -6,6 +6,7 @@ Outside of a block a statement is a request. Inside, reads go out at once and wr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Self
@@ -73,7 +74,7 @@ class Connection:
         self.client, self.usage, self.max_batch_bytes = client, usage, max_batch_bytes
         self.unit: UnitOfWork | None = None
         self.find_failing_statement = self.is_closed = False
-        self._prefetched: dict[tuple[str, tuple[Any, ...]], Answer] = {}
+        self._prefetched: dict[tuple[str, tuple[Any, ...] | None], Answer] = {}
 
     def cursor(self) -> Cursor:
         return Cursor(self)
@@ -159,17 +160,25 @@ class Connection:
         """Run all statements of a script at once, as one batch."""
         self.run_batch(sqltext.split(script))
 
-    def prefetch(self, reads: Iterable[tuple[str, Params]]) -> None:
-        """Run several reads in one request. The next execution of each of them takes its answer from there."""
-        wanted = [(sql, tuple(params or ())) for sql, params in reads]
-        for key, answer in zip(wanted, self.read([render(*key) for key in wanted]), strict=True):
-            self._prefetched[key] = answer
+    @contextmanager
+    def prefetch(self, reads: Iterable[tuple[str, Params]]) -> Iterator[None]:
+        """Run several reads in one request. Within, the first execution of each takes its answer from there, unless
+        something was written meanwhile."""
+        wanted = [(sql, None if params is None else tuple(params)) for sql, params in reads]
+        self._prefetched = dict(zip(wanted, self.read([render(*key) for key in wanted]), strict=True))
+        try:
+            yield
+        finally:
+            self._prefetched = {}
+
+    def forget_prefetched(self) -> None:
+        self._prefetched = {}
 
     def prefetched(self, sql: str, params: Params) -> Answer | None:
         if not self._prefetched or isinstance(params, Mapping):
             return None
         try:
-            return self._prefetched.pop((sql, tuple(params or ())), None)
+            return self._prefetched.pop((sql, None if params is None else tuple(params)), None)
         except TypeError:
             return None
 
@@ -193,7 +202,9 @@ class Cursor:
         self._begin()
         if sqltext.is_read(sql):
             self._show(self.connection.prefetched(sql, params) or self._read(sql, params))
-        elif not sql.strip():
+            return self
+        self.connection.forget_prefetched()
+        if not sql.strip():
             self._rows, self.description = iter(()), None
         elif self.connection.unit is None:
             self._write(sql, params)
@@ -268,6 +279,7 @@ class Cursor:
         if sqltext.is_read(sql):
             raise ProgrammingError("executemany() can only execute DML statements.")
         self._begin()
+        self.connection.forget_prefetched()
         statements = [render(sql, params) for params in param_list]
         unit = self.connection.unit
         if unit is not None:

@@ -28,11 +28,11 @@ class DatabaseIntrospection(SQLiteDatabaseIntrospection):
     def get_table_description(self, cursor: Any, table_name: str) -> list[FieldInfo]:
         # Django's asks once for each column whether it has a JSON constraint, by a LIKE that D1 finds too long.
         described = f"PRAGMA table_xinfo({self.connection.ops.quote_name(table_name)})"
-        cursor.connection.prefetch([(described, None), (_SCHEMA, [table_name])])
-        columns = cursor.execute(described).fetchall()
+        with cursor.connection.prefetch([(described, None), (_SCHEMA, [table_name])]):
+            columns = cursor.execute(described).fetchall()
+            schema = (cursor.execute(_SCHEMA, [table_name]).fetchone() or ("",))[0].lower()
         if not columns:
             raise DatabaseError(f"Table {table_name} does not exist (empty pragma).")
-        schema = (cursor.execute(_SCHEMA, [table_name]).fetchone() or ("",))[0].lower()
         collations = self._get_column_collations(cursor, table_name)
         primary = [name for _, name, *_, pk, _ in columns if pk]
         return [

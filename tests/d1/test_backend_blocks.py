@@ -5,11 +5,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, IntegrityError, NotSupportedError, OperationalError, ProgrammingError, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+    transaction,
+)
 
 from d1 import GuardFailed
 from standins.d1 import Engine
@@ -374,11 +383,39 @@ def test_several_reads_go_in_one_request(d1: Any, authors: Any, engine: Engine) 
     authors.bulk_create([Author(name="alice"), Author(name="bob")])
     engine.reset()
     found = authors.order_by("name")
-    d1.connection.prefetch([found.query.sql_with_params(), ("SELECT count(*) FROM shelf_author", None)])
-    assert [author.name for author in found] == ["alice", "bob"]
-    with d1.cursor() as cursor:
-        assert cursor.execute("SELECT count(*) FROM shelf_author").fetchone() == (2,)
-    assert engine.counts()["requests"] == 1
+    count = "SELECT count(*) FROM shelf_author"
+    with d1.prefetch([found.query.sql_with_params(), (count, None), (count, ())]), d1.cursor() as cursor:
+        assert [author.name for author in found] == ["alice", "bob"]
+        assert cursor.execute(count).fetchone() == (2,)
+        assert engine.counts()["requests"] == 1
+        authors.create(name="charlie")
+        assert cursor.execute(count, ()).fetchone() == (3,)
+    assert engine.counts()["requests"] == 3
+
+
+def test_threads_have_blocks_of_their_own(books: Any, block: Any, d1: Any, django_db_blocker: Any) -> None:
+    barrier = threading.Barrier(3)
+    failures: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            with transaction.atomic(using=d1.alias):
+                books.create(id=f"b{number}")
+                barrier.wait(30)
+                if number == 1:
+                    transaction.set_rollback(True, using=d1.alias)
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            connections[d1.alias].close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert set(books.values_list("id", flat=True)) == {"b0", "b2"}
 
 
 def test_usage_counts_requests_and_rows(d1: Any, authors: Any) -> None:
