@@ -116,7 +116,10 @@ class Client:
     def _answers(self, statements: Sequence[Statement], *, write: bool) -> list[Answer]:
         response = self.send(_body(statements), write=write)
         try:
-            results = orjson.loads(response.data)["result"]
+            envelope = orjson.loads(response.data)
+            if envelope["success"] is False and envelope["errors"]:
+                raise failure(_message(response.data))
+            results = envelope["result"]
             has_long_numbers = bool(_LONG_NUMBER.search(response.data))
             return [
                 Answer(one["results"]["columns"], one["results"]["rows"], one["meta"], has_long_numbers)

@@ -129,8 +129,6 @@ class DatabaseFeatures(SQLiteDatabaseFeatures):
     # A copy of a D1 database is made by export and import only.
     can_clone_databases = False
     can_alter_table_drop_column = True
-    # EXPLAIN QUERY PLAN alone; EXPLAIN is refused.
-    supports_explaining_query_execution = True
     django_test_expected_failures = {
         # django_format_dtdelta() of SQLite, whose results are given here too, mixes dates and moments.
         "expressions.tests.FTimeDeltaTests.test_mixed_comparisons1",

@@ -33,13 +33,16 @@ class Stream:
         self._head = self._read_head()
 
     def _read(self) -> Iterator[bytes]:
+        is_whole = False
         try:
             yield from self._response.stream(PIECE_BYTES)
+            is_whole = True
         except (HTTPError, OSError) as error:
             raise OperationalError(f"The connection to D1 was lost amid a result: {error}") from error
         finally:
             # A response that was not read to its end cannot be followed by another on its connection.
-            self._response.drain_conn() if self._response.length_remaining == 0 else self._response.close()
+            if not is_whole:
+                self._response.close()
             self._response.release_conn()
 
     def _read_head(self) -> bytes:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, OperationalError, transaction
 
-from d1 import OutcomeUnknown, RateLimited
+from d1 import GuardFailed, OutcomeUnknown, RateLimited
 from d1.api import Client, Endpoint
+from d1.failures import IntegrityError as Broken
 from d1.failures import OperationalError as DriverError
 from d1.rate import Budget, background
 from d1.statement import Statement
@@ -283,3 +285,38 @@ def test_the_requests_of_background_work_are_told_apart_by_the_with_block(budget
     with background():
         assert budget.spend() > 0
     assert budget.spend() == 0
+
+
+class Answering:
+    """A pool that answers everything with one status, body and headers."""
+
+    def __init__(self, status: int, body: bytes, **headers: str) -> None:
+        self.answer = SimpleNamespace(status=status, data=body, headers=headers)
+        self.requests = 0
+
+    def request(self, *_: Any, **__: Any) -> Any:
+        self.requests += 1
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "requests"),
+    [
+        (200, b"<html>a proxy's own page</html>", OutcomeUnknown, 1),
+        (200, b'{"success": true, "result": null, "errors": []}', OutcomeUnknown, 1),
+        (200, b'{"success": false, "result": null, "errors": [{"message": "no such table: t"}]}', DriverError, 1),
+        (502, b"<html>Bad gateway</html>", OutcomeUnknown, 1),
+        (429, b'{"errors": [{"message": "Please wait"}]}', RateLimited, 1),
+        (429, b'{"errors": [{"message": "D1 DB is overloaded. Requests queued for too long."}]}', DriverError, 4),
+        (400, b'{"errors": [{"message": "bad JSON path: \'guard:Network connection lost\'"}]}', GuardFailed, 1),
+        (400, b'{"errors": [{"message": "constraints were violated: FOREIGN KEY constraint failed"}]}', Broken, 1),
+    ],
+)
+def test_every_answer_to_a_write_is_told_as_what_it_is(
+    status: int, body: bytes, kind: type[Exception], requests: int
+) -> None:
+    client = Client(Endpoint("a", "d", "t"), sleep=lambda seconds: None)
+    client._pool = pool = Answering(status, body)  # type: ignore[assignment]
+    with pytest.raises(kind):
+        client.write([Statement("DELETE FROM t", [])])
+    assert pool.requests == requests

@@ -223,6 +223,11 @@ def test_an_iterator_gives_all_rows_in_pieces_and_in_order(d1: Any, engine: Engi
     assert all(text == f'],["{number}' for number, text, _ in rest)
     assert (engine.counts()["requests"], d1.usage.requests) == (1, 1)
     assert d1.usage.rows_read > 0
+    before = d1.connection.client._pool.num_connections
+    for _ in range(3):
+        with d1.chunked_cursor() as cursor:
+            assert list(cursor.execute("SELECT 1")) == [(1,)]
+    assert d1.connection.client._pool.num_connections == before
 
 
 def test_an_iterator_that_is_left_early_leaves_its_connection_usable(d1: Any, tables: Any) -> None:
