@@ -70,6 +70,8 @@ def seed(
     interruption: nothing of an account depends on what else is there. Raises DemoRefused.
     """
     refuse_what_is_no_demo()
+    if not _has_tables():
+        raise DemoRefused("The database has no tables yet. Run manage.py setup_database first.")
     present = _demo_users()
     if present and chat.user_id(seed, 0) not in present:
         raise DemoRefused(
@@ -78,7 +80,7 @@ def seed(
     absent = [index for index in range(users) if chat.user_id(seed, index) not in present]
     advance(users - len(absent))
     if absent:
-        _refuse_other_people()
+        _refuse_others()
         _give_plans_prices()
         with _room_for_indexes():
             _make(absent, shares(users, messages, seed), seed, Calendar(day), advance)
@@ -88,15 +90,19 @@ def seed(
 
 def refuse_what_is_no_demo() -> None:
     """Only a SQLite file, or D1's stand-in on this machine, gets demo data."""
-    if _engine() == "django.db.backends.sqlite3":
-        return
     options = connections[OMNICHAT].settings_dict["OPTIONS"]
     api_base = options.get("api_base", "") if _engine() == "d1" else ""
-    if urlsplit(api_base).hostname not in LOOPBACK:
+    if _engine() != "django.db.backends.sqlite3" and urlsplit(api_base).hostname not in LOOPBACK:
         raise DemoRefused(
             "Demo data goes only into a SQLite file or a stand-in on this machine, and OMNICHAT_DATABASE_URL names "
             "neither. Unset it, or add --local."
         )
+
+
+def refuse_other_people() -> None:
+    """A database with accounts is for the demo only if some of them are the demo's. Staff may have added others."""
+    if _has_tables() and not _demo_users():
+        _refuse_others()
 
 
 def shares(users: int, messages: int, seed: int) -> list[int]:
@@ -186,7 +192,7 @@ def _demo_users() -> set[str]:
     return {key for (key,) in _select("SELECT id FROM users WHERE id >= %s AND id < %s", [ID_PREFIX, _AFTER_PREFIX])}
 
 
-def _refuse_other_people() -> None:
+def _refuse_others() -> None:
     others = _select("SELECT id FROM users WHERE id < %s OR id >= %s LIMIT 1", [ID_PREFIX, _AFTER_PREFIX])
     if others:
         raise DemoRefused(
@@ -209,10 +215,13 @@ def _count(table: str) -> int:
     return int(_select(f"SELECT COUNT(*) FROM {table}", [])[0][0])  # noqa: S608 -- a name of ours
 
 
-def _select(sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+def _has_tables() -> bool:
     connection = connections[OMNICHAT]
     with connection.cursor() as cursor:
-        if "users" not in connection.introspection.table_names(cursor):
-            raise DemoRefused("The database has no tables yet. Run manage.py setup_database first.")
+        return "users" in connection.introspection.table_names(cursor)
+
+
+def _select(sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+    with connections[OMNICHAT].cursor() as cursor:
         cursor.execute(sql, parameters)
         return list(cursor.fetchall())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -19,7 +20,8 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import validate_password
 
-from console.demo_logins import PASSWORDS, make_logins
+from console.demo import DemoRefused
+from console.demo_logins import PASSWORDS, make_logins, refuse_real_staff
 from omniops.variables import NAMES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -89,14 +91,32 @@ def test_a_taken_port_is_said_with_the_way_to_another(manage) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_database_with_other_people_is_not_served(manage) -> None:
-    assert manage("migrate_database").returncode == 0
+def test_a_database_with_other_people_is_neither_changed_nor_served(manage) -> None:
+    assert manage("migrate_database", "--to", "7").returncode == 0
     add = "from chat.models import User; User.objects.create(id='user_2abc', email='somebody@omnichat.test')"
     assert manage("shell", "--command", add).returncode == 0
     ended = manage("run_demo", "--port", "0")
     assert ended.returncode == 1
     assert "user_2abc" in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert json.loads(manage("migrate_database", "--plan", "--json").stdout)["pending"]
+
+
+def test_nothing_is_done_to_production(manage) -> None:
+    d1 = {"OMNICHAT_DATABASE_URL": "d1://account/database", "CLOUDFLARE_API_BASE": "https://192.0.2.1/client/v4"}
+    ended = manage("run_demo", "--port", "0", **d1)
+    assert (ended.returncode, "OMNICHAT_DATABASE_URL" in ended.stderr) == (1, True)
+    ended = manage("run_demo", "--port", "0", CONSOLE_DATABASE_URL="postgres://nobody@192.0.2.1/console")
+    assert (ended.returncode, "CONSOLE_DATABASE_URL" in ended.stderr) == (1, True)
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.django_db
+def test_a_console_with_staff_of_its_own_gets_no_public_passwords() -> None:
+    refuse_real_staff()
+    User.objects.create_superuser("admin", "carol@omnichat.test", "of-my-own-choosing")
+    with pytest.raises(DemoRefused, match="CONSOLE_DATABASE_URL"):
+        refuse_real_staff()
 
 
 @pytest.mark.django_db

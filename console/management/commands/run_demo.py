@@ -7,8 +7,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console import demo_server
-from console.demo import DemoRefused, seed
-from console.demo_logins import Login, make_logins
+from console.demo import DemoRefused, refuse_other_people, refuse_what_is_no_demo, seed
+from console.demo_logins import Login, make_logins, refuse_real_staff
 
 USERS, MESSAGES, SEED = 200, 4_000, 1
 
@@ -41,6 +41,9 @@ class Command(BaseCommand):
         self.stdout.write("The demo has ended. Its data stays; make demo goes on with it.")
 
     def _prepare(self) -> list[Login]:
+        refuse_what_is_no_demo()
+        refuse_other_people()
+        refuse_real_staff()
         call_command("setup_database")
         seed(USERS, MESSAGES, seed=SEED, day=datetime.now(UTC).date())
         return make_logins()
