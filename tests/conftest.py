@@ -15,6 +15,7 @@ from django.db import connections, transaction
 from django.test import TestCase, override_settings
 
 from billing.models import SubscriptionPlan
+from d1.rate import budget
 from database.migrations import read_migrations
 from database.migrator import Migrator
 from omniops.variables import NAMES
@@ -71,6 +72,14 @@ def schema() -> list[tuple[str, str]]:
     with connections["omnichat"].cursor() as cursor:
         cursor.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT GLOB '_cf_*'")
         return sorted(cursor.fetchall())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unlimited() -> Iterator[None]:
+    """The engine of the tests limits no rate: a command in a process that sent many requests does not wait for one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "limit", 10**9)
+        yield
 
 
 @pytest.fixture(autouse=ON_D1)

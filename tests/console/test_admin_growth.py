@@ -26,7 +26,7 @@ from console.demo import seed
 from database.admin import CheapAdmin
 from database.listing import KeysetChangeList
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only("it counts the steps of SQLite's virtual machine")]
 # Steps of a page, all its queries together: five rows, the bounded count, the bounded look where no index serves.
 MOST = 4_500
 # What begins like a term: the first 200 of each of two columns are found, and sorted.

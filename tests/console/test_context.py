@@ -51,6 +51,7 @@ def test_production_is_said_in_words_on_each_page(
     client.force_login(django_user_model.objects.create_superuser("admin"))
     words = "what you change here reaches customers"
     assert words not in client.get("/admin/").content.decode()
+    monkeypatch.setenv("CLOUDFLARE_API_BASE", "https://api.cloudflare.com/client/v4")
     monkeypatch.setitem(settings.DATABASES, "omnichat", {**settings.DATABASES["omnichat"], **d1("account", "database")})
     page = client.get("/admin/").content.decode()
     assert words in page

@@ -48,16 +48,20 @@ def answer(client: Client, error: Exception, address: str = "/failing/") -> tupl
     return response, response.content.decode()
 
 
+def of_a_file(error: Exception, words: str) -> Any:
+    return pytest.param(error, words, marks=pytest.mark.sqlite_only("only a file meets this"))
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
         (OperationalError("no such table: users"), "has no table users. manage.py verify_database tells what else"),
         (OperationalError("no such column: users.tier"), "has no column users.tier"),
-        (DatabaseError("file is not a database"), "is no SQLite database: name another file"),
-        (DatabaseError("database disk image is malformed"), "is damaged: restore a backup"),
-        (OperationalError("database is locked"), "Another program is writing to"),
-        (OperationalError("unable to open database file"), "cannot be opened: its folder is missing"),
-        (OperationalError("attempt to write a readonly database"), "may not be written to"),
+        of_a_file(DatabaseError("file is not a database"), "is no SQLite database: name another file"),
+        of_a_file(DatabaseError("database disk image is malformed"), "is damaged: restore a backup"),
+        of_a_file(OperationalError("database is locked"), "Another program is writing to"),
+        of_a_file(OperationalError("unable to open database file"), "cannot be opened: its folder is missing"),
+        of_a_file(OperationalError("attempt to write a readonly database"), "may not be written to"),
         (OperationalError("No connection to D1: refused"), "Cloudflare cannot be reached: look at the network"),
         (OperationalError("D1 did not answer within 35 seconds"), "try again in a minute"),
         (OperationalError("something new"), "The database says: something new"),
