@@ -17,8 +17,38 @@ from django.db.models.lookups import Exact, In
 
 from d1.statement import adapt, dumps
 
-# A string has 2,000,000 bytes at the most; this leaves room for the last row.
+# A parameter has 2,000,000 bytes at the most. Rows are packed to the first; one that alone is larger than the second
+# goes without JSON.
 MAX_JSON_BYTES = 1_000_000
+MAX_ROW_BYTES = 1_900_000
+# Rows in one parameter, or keys in one list.
+BATCH_ROWS = 5000
+
+
+def batch_size(fields: Any, objs: Any) -> int:
+    """How many objects go in one statement; for QuerySet's bulk methods and the deletion of related rows."""
+    names = {getattr(field, "attname", field) for field in fields}
+    values = [[value for name, value in vars(obj).items() if name in names] for obj in objs]
+    rows = min(len(values), BATCH_ROWS) or 1
+    is_update = "pk" in names
+    if any(hasattr(value, "resolve_expression") for value in chain.from_iterable(values)):
+        # No JSON: a CASE that is compared from its beginning, or a parameter for each value.
+        return min(rows, 50 if is_update else max(1, 1000 // len(names)))
+    return _fitting(rows, [sum(map(_size, row)) for row in values]) if is_update else rows
+
+
+def _fitting(rows: int, sizes: list[int]) -> int:
+    """So many rows that each batch of them fits one parameter: an UPDATE can't be divided later, as an INSERT can."""
+    while rows > 1 and any(sum(sizes[start : start + rows]) > MAX_JSON_BYTES for start in range(0, len(sizes), rows)):
+        rows //= 2
+    return rows
+
+
+def _size(value: Any) -> int:
+    """About how many bytes of JSON a value will have, rather too many."""
+    if isinstance(value, str):
+        return 20 + (len(value) if value.isascii() else len(value.encode(errors="replace"))) * 3 // 2
+    return 20 + len(value) * 2 if isinstance(value, bytes) else 40 + len(str(value)) * 3 // 2
 
 
 def insert(compiler: Any) -> list[tuple[str, tuple[Any, ...]]] | None:
@@ -37,8 +67,30 @@ def insert(compiler: Any) -> list[tuple[str, tuple[Any, ...]]] | None:
         (field.column for field in query.update_fields),
         (field.column for field in query.unique_fields),
     )
+    texts = list(packed(zip(*(column.values for column in columns), strict=True)))
+    if any(len(text) > MAX_ROW_BYTES // 4 and len(text.encode()) > MAX_ROW_BYTES for text in texts):
+        return _singly(compiler, rows, suffix)
     sql = _statement(compiler, columns, suffix)
-    return [(sql, (text,)) for text in packed(zip(*(column.values for column in columns), strict=True))]
+    return [(sql, (text,)) for text in texts]
+
+
+def _singly(compiler: Any, rows: list[list[Any]], suffix: str) -> list[tuple[str, tuple[Any, ...]]]:
+    """A statement a row, for rows too large to be JSON."""
+    places = [_placeholder(compiler, field, "%s") for field in compiler.query.fields]
+    sql = f"{_into(compiler)} VALUES ({', '.join(places)}) {suffix}".rstrip()
+    return [(sql, tuple(row)) for row in rows]
+
+
+def _placeholder(compiler: Any, field: Any, taken: str) -> str:
+    placeholder = getattr(field, "get_placeholder", None)
+    return str(placeholder(None, compiler, compiler.connection) % taken) if placeholder else taken
+
+
+def _into(compiler: Any) -> str:
+    name = compiler.connection.ops.quote_name
+    insert = compiler.connection.ops.insert_statement(on_conflict=compiler.query.on_conflict)
+    names = ", ".join(name(field.column) for field in compiler.query.fields)
+    return f"{insert} {name(compiler.query.get_meta().db_table)} ({names})"
 
 
 def _prepared(compiler: Any, field: Any, obj: Any) -> Any:
@@ -47,14 +99,10 @@ def _prepared(compiler: Any, field: Any, obj: Any) -> Any:
 
 
 def _statement(compiler: Any, columns: list[_Column], suffix: str) -> str:
-    name = compiler.connection.ops.quote_name
-    insert = compiler.connection.ops.insert_statement(on_conflict=compiler.query.on_conflict)
-    names = ", ".join(name(column.field.column) for column in columns)
-    table = name(compiler.query.get_meta().db_table)
     # WHERE true, or SQLite reads ON CONFLICT as a join's ON.
     # https://www.sqlite.org/lang_upsert.html#parsing_ambiguity
     chosen = ", ".join(column.sql(compiler) for column in columns)
-    return f"{insert} {table} ({names}) SELECT {chosen} FROM json_each(%s) WHERE true {suffix}".rstrip()  # noqa: S608
+    return f"{_into(compiler)} SELECT {chosen} FROM json_each(%s) WHERE true {suffix}".rstrip()  # noqa: S608
 
 
 def update(compiler: Any) -> tuple[str, tuple[Any, ...]] | None:
@@ -75,7 +123,7 @@ def update(compiler: Any) -> tuple[str, tuple[Any, ...]] | None:
     columns = [_Column(place, taken[place][0], values) for place, values in enumerate(prepared)]
     if query.count_active_tables() != 1 or not all(column.is_json for column in columns):
         return None
-    texts = list(packed(zip(*(column.values for column in columns), strict=True)))
+    texts = list(packed(zip(*(column.values for column in columns), strict=True), MAX_ROW_BYTES))
     return _joined(compiler, columns, keys, texts[0]) if len(texts) == 1 else None
 
 
@@ -133,13 +181,13 @@ def _is_key(condition: Any) -> bool:
     return isinstance(condition.lhs, Col) and condition.lhs.target.primary_key
 
 
-def packed(rows: Iterator[Any]) -> Iterator[str]:
-    """JSON arrays of the rows, each of about MAX_JSON_BYTES at the most."""
+def packed(rows: Iterator[Any], most: int = MAX_JSON_BYTES) -> Iterator[str]:
+    """JSON arrays of the rows, each of so many bytes at the most, or of one row."""
     parts: list[bytes] = []
     size = 0
     for row in rows:
         part = dumps(list(row))
-        if parts and size + len(part) > MAX_JSON_BYTES:
+        if parts and size + len(part) > most:
             yield _array(parts)
             parts, size = [], 0
         parts.append(part)
@@ -178,8 +226,7 @@ class _Column:
             part = f"value->>'$[{self.place}]"
             joined = f"({part}[0]')*pow(2.0,{part}[1]')"
             taken = f"CASE json_type(value,'$[{self.place}]') WHEN 'array' THEN {joined} ELSE {taken} END"
-        placeholder = getattr(self.field, "get_placeholder", None)
-        return placeholder(None, compiler, compiler.connection) % taken if placeholder else taken
+        return _placeholder(compiler, self.field, taken)
 
 
 def split(value: float) -> Any:

@@ -13,14 +13,12 @@ from django.db import DatabaseError, NotSupportedError
 from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteDatabaseOperations
 from django.db.models.constants import OnConflict
 
-from d1 import durations, temporal
+from d1 import bulk, durations, temporal
 from d1.exact import as_text, from_text
 from d1.failures import OperationalError
 from d1.statement import literal, render, template
 
 Sql = tuple[str, Sequence[Any]]
-# Rows in one JSON parameter, or keys in one list; the compiler divides further by size.
-BATCH_ROWS = 5000
 
 
 class DatabaseOperations(SQLiteDatabaseOperations):
@@ -29,11 +27,7 @@ class DatabaseOperations(SQLiteDatabaseOperations):
     explain_prefix = "EXPLAIN QUERY PLAN"
 
     def bulk_batch_size(self, fields: Any, objs: Any) -> int:
-        """Rows or keys a statement; those of bulk_update() with expressions make one long CASE each, so few."""
-        names = [name for name in fields if isinstance(name, str)]
-        if names and any(hasattr(getattr(obj, name, None), "resolve_expression") for obj in objs for name in names):
-            return 50
-        return min(len(objs), BATCH_ROWS) or 1
+        return bulk.batch_size(fields, objs)
 
     # D1 runs no functions from Python, so dates are computed in its own SQL.
 

@@ -111,10 +111,17 @@ def _name_after(words: list[Token], number: int) -> str:
 
 @for_short_texts
 def named(sql: str) -> frozenset[str]:
-    """All names of a statement that may be tables: not those after a dot or AS. In lower case."""
+    """All names of a statement that may be tables: not those after AS, nor after a dot but for a schema's. In lower
+    case."""
     words = tokens(sql)
-    pairs = zip((None, *words), words, strict=False)
-    return frozenset(word.name for before, word in pairs if not (before and before.text in (".", "AS"))) - {""}
+    around = zip((None, None, *words), (None, *words), words, strict=False)
+    return frozenset(word.name for schema, before, word in around if _may_be_table(schema, before)) - {""}
+
+
+def _may_be_table(schema: Token | None, before: Token | None) -> bool:
+    if before is None or before.text not in (".", "AS"):
+        return True
+    return before.text == "." and schema is not None and schema.name in ("main", "temp")
 
 
 @for_short_texts

@@ -19,10 +19,13 @@ from django.db import (
     connections,
     transaction,
 )
+from django.db.models import F
+from django.db.models import Value as Value_
+from django.db.models.functions import Lower
 
 from d1 import GuardFailed
 from standins.d1 import Engine
-from tests.d1.shelf import Author, Book
+from tests.d1.shelf import Author, Book, Value
 
 
 class Stop(Exception):
@@ -506,3 +509,29 @@ def test_an_automatic_key_keeps_clear_of_those_that_were_given(authors: Any, blo
         authors.create(id=9, name="charlie")
         assert authors.create(name="dora").pk == 10
     assert authors.count() == 4
+
+
+def test_bulk_writes_of_large_rows_are_divided_by_their_size(d1: Any, tables: Any, engine: Engine) -> None:
+    tables(Value)
+    cells = Value.objects.using(d1.alias)
+    made = [Value(text=f"{number}" + 'é"' * 60_000) for number in range(30)]
+    cells.bulk_create([*made, Value(text="x" * 1_950_000), Value(blob=b"x" * 400_000)])
+    for cell in made:
+        cell.text += "!"
+    assert cells.bulk_update(made, ["text"]) == 30
+    assert cells.filter(text__endswith="!").count() == 30
+    assert {len(text) for text in cells.filter(blob=None).values_list("text", flat=True)} == {
+        120_002,
+        120_003,
+        1_950_000,
+    }
+
+
+def test_bulk_writes_of_expressions_are_divided_too(books: Any) -> None:
+    made = [Book(id=f"b{number}", pages=number, title=Lower(Value_("ABC"))) for number in range(700)]
+    books.bulk_create(made)
+    for book in made[:120]:
+        book.pages, book.title = F("pages") + 1000, "t"
+    assert books.bulk_update(made[:120], ["pages", "title"]) == 120
+    assert books.filter(pages__gte=1000, title="t").count() == 120
+    assert books.filter(title="abc").count() == 580

@@ -217,6 +217,12 @@ def test_it_knows_which_table_a_statement_writes(sql: str, tables: set[str]) -> 
     assert sqltext.written_tables(sql) == tables
 
 
+def test_it_knows_which_names_may_be_tables() -> None:
+    sql = 'SELECT "a"."b" AS "c" FROM main."D" JOIN e AS f ON (f.g = \'h\')'
+    assert {"a", "d", "e"} <= sqltext.named(sql)
+    assert not {"b", "c", "g", "h"} & sqltext.named(sql)
+
+
 def test_it_knows_which_columns_an_update_sets() -> None:
     sql = 'UPDATE "t" SET "a" = "t"."b" + %s, c = (SELECT d FROM u WHERE e) WHERE "f" = 1'
     assert sqltext.set_names(sql) == {"a", "c", "select", "d", "from", "u", "where", "e"}
