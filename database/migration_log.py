@@ -82,12 +82,14 @@ def recording(migration: Migration) -> list[Step]:
 
 
 def fill_checksums(connection: BaseDatabaseWrapper, log: Log, migrations: list[Migration]) -> list[Migration]:
-    """Give rows without a checksum the one of their file, and return those files."""
+    """Give rows without a checksum the one of their file, the table its missing columns, and return those files."""
     found = without_checksum(log, migrations)
-    if found and "checksum" in log.columns:
+    if found:
         with connection.cursor() as cursor:
+            for sql, _ in log.making():
+                cursor.execute(sql)
             for each in found:
-                sql = "UPDATE schema_version SET checksum = %s WHERE version = %s AND checksum IS NULL"
+                sql = "UPDATE schema_version SET checksum = %s WHERE version = %s AND coalesce(checksum, '') = ''"
                 cursor.execute(sql, [each.checksum, each.version])
     return found
 

@@ -138,17 +138,18 @@ class Migrator:
     def _migrate(self, outcome: Outcome, target: int) -> None:
         log = read_log(self.connection)
         check_log(log, list(self.migrations))
-        self._fill(outcome, log)
+        log = self._fill(outcome, log)
         if target < log.version:
             self._down(outcome, self.above(log, target))
         else:
             self._up(outcome, log, self.pending(log, target))
 
-    def _fill(self, outcome: Outcome, log: Log) -> None:
+    def _fill(self, outcome: Outcome, log: Log) -> Log:
         outcome.filled = fill_checksums(self.connection, log, list(self.migrations))
         if outcome.filled:
             names = ", ".join(map(str, outcome.filled))
             self.remark(f"Recorded without a checksum, which is filled in now, unverified: {names}.")
+        return read_log(self.connection) if outcome.filled else log
 
     def _up(self, outcome: Outcome, log: Log, pending: list[Migration]) -> None:
         if not pending:

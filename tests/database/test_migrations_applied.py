@@ -154,6 +154,31 @@ def test_a_checksum_that_an_old_runner_left_out_is_filled_and_said(
     assert rows("SELECT checksum FROM schema_version WHERE version = 1") == [(read_migrations(folder)[0].checksum,)]
 
 
+@pytest.mark.parametrize("pending", [{}, B])
+def test_a_table_without_the_column_for_checksums_gets_it_and_is_filled(
+    write: Write, migrate: Migrate, rows: Rows, scratch: Any, pending: dict[str, str]
+) -> None:
+    with scratch.cursor() as cursor:
+        cursor.execute("CREATE TABLE schema_version (version INTEGER PRIMARY KEY, name TEXT, applied_at INTEGER)")
+        cursor.execute("INSERT INTO schema_version (version, name) VALUES (1, 'make_a')")
+        cursor.execute("CREATE TABLE a (x)")
+    folder = write(A | pending)
+    outcome = migrate(folder)
+    assert (versions(outcome.filled), outcome.error) == ([1], None)
+    recorded = rows("SELECT checksum FROM schema_version ORDER BY version")
+    assert recorded == [(each.checksum,) for each in read_migrations(folder)]
+    assert migrate(folder).filled == []
+
+
+def test_an_empty_checksum_is_filled_as_well(write: Write, migrate: Migrate, scratch: Any) -> None:
+    folder = write(A)
+    migrate(folder)
+    with scratch.cursor() as cursor:
+        cursor.execute("UPDATE schema_version SET checksum = ''")
+    assert versions(migrate(folder).filled) == [1]
+    assert migrate(folder).filled == []
+
+
 def test_a_row_of_other_migrations_is_not_taken_for_ours(write: Write, migrate: Migrate, scratch: Any) -> None:
     folder = write(A)
     migrate(folder)
