@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +35,16 @@ def read(name: str, parse: Callable[[str], T], default: T, *, wrong: T | None = 
     except (ValueError, OSError, environ.ImproperlyConfigured) as error:
         PROBLEMS.append((name, str(error)))
         return default if wrong is None else wrong
+
+
+def kept(path: Path, make: Callable[[], str]) -> str:
+    """What the file holds; where there is none, what `make` makes, which appears whole or not at all."""
+    if not path.exists():
+        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(make())
+        fresh.replace(path)
+    return path.read_text()
 
 
 def flag(text: str) -> bool:
@@ -75,6 +87,11 @@ def sqlite(path: Path) -> dict[str, Any]:
     }
 
 
+@cache
+def api_base() -> str:
+    return read("CLOUDFLARE_API_BASE", http_url, "https://api.cloudflare.com/client/v4")
+
+
 def d1(account: str, database: str) -> dict[str, Any]:
     return {
         "ENGINE": "d1",
@@ -83,7 +100,7 @@ def d1(account: str, database: str) -> dict[str, Any]:
         "PASSWORD": read("CLOUDFLARE_API_TOKEN", str, ""),
         "OPTIONS": {
             "read_token": read("CLOUDFLARE_API_READ_TOKEN", str, ""),
-            "api_base": read("CLOUDFLARE_API_BASE", http_url, "https://api.cloudflare.com/client/v4"),
+            "api_base": api_base(),
             "migrate_refusal": "OmniChat's tables come from numbered SQL: run manage.py migrate_database.",
         },
     }
@@ -94,7 +111,10 @@ def console_url(text: str) -> dict[str, Any]:
         return sqlite(Path(text.removeprefix("sqlite:///")))
     if not text.startswith(("postgres://", "postgresql://")):
         raise ValueError("give sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME.")
-    return {**dict(env.db_url_config(text)), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    config = dict(env.db_url_config(text))
+    if not config["NAME"]:
+        raise ValueError("it names no database; give postgres://USER:PASSWORD@HOST/NAME.")
+    return {**config, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 
 def omnichat_url(text: str) -> dict[str, Any]:
@@ -108,6 +128,7 @@ def omnichat_url(text: str) -> dict[str, Any]:
 
 def omnichat_database(local: dict[str, Any]) -> dict[str, Any]:
     """OMNICHAT_DATABASE_URL wins over CLOUDFLARE_ACCOUNT_ID with D1_DATABASE_ID, and those over `local`."""
+    api_base()  # A wrong one is told also where nothing needs it yet.
     database, account = read("D1_DATABASE_ID", str, ""), read("CLOUDFLARE_ACCOUNT_ID", str, "")
     url = read("OMNICHAT_DATABASE_URL", omnichat_url, {}, wrong=REFUSING)
     if url or not database:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from csp.constants import NONE, SELF
 from django.core.management.utils import get_random_secret_key
 
-from omniops.environment import PROBLEMS, REFUSING, console_url, flag, http_url, omnichat_database, read, sqlite, words
+from omniops.environment import (
+    PROBLEMS,
+    REFUSING,
+    console_url,
+    flag,
+    http_url,
+    kept,
+    omnichat_database,
+    read,
+    sqlite,
+    words,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
-VAR_DIR.mkdir(exist_ok=True)
+# STATIC_ROOT is filled by collectstatic where a server wants it; WhiteNoise finds the files in the rooms as well.
+STATIC_ROOT = VAR_DIR / "static"
+with suppress(OSError):  # Where all is set to be elsewhere, the clone may be read-only.
+    STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 
 
 def _kept_secret_key() -> str:
     """A key made once and kept beside the local databases, so that sessions outlive a restart."""
-    path = VAR_DIR / "secret_key"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(get_random_secret_key())
-    return path.read_text()
+    try:
+        return kept(VAR_DIR / "secret_key", get_random_secret_key)
+    except OSError as error:
+        PROBLEMS.append(("DJANGO_SECRET_KEY", f"it is not set, and none can be kept in {VAR_DIR}: {error.strerror}."))
+        return get_random_secret_key()
 
 
 DEBUG = read("DJANGO_DEBUG", flag, False)
@@ -121,9 +136,6 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 STATIC_URL = "static/"
-# Filled by collectstatic where a server wants it; WhiteNoise finds the files in the rooms as well.
-STATIC_ROOT = VAR_DIR / "static"
-STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG

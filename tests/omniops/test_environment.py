@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from omniops.environment import kept
 
 
 def test_it_starts_with_nothing_set(manage: Callable) -> None:
@@ -20,6 +24,8 @@ def test_it_starts_with_nothing_set(manage: Callable) -> None:
         ("OMNICHAT_DATABASE_URL", "d1://only-an-account"),
         ("OMNICHAT_DATABASE_URL", "sqlite:///"),
         ("DJANGO_SECRET_KEY_FILE", "/nowhere/at/all"),
+        ("CONSOLE_DATABASE_URL", "postgres://somewhere"),
+        ("CLOUDFLARE_API_BASE", "somewhere"),
     ],
 )
 def test_a_wrong_value_stops_every_command_and_is_named(manage: Callable, name: str, value: str) -> None:
@@ -28,6 +34,21 @@ def test_a_wrong_value_stops_every_command_and_is_named(manage: Callable, name: 
     assert name.removesuffix("_FILE") in done.stderr
     assert "omniops.E001" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_json_names_the_wrong_value_in_one_line(manage: Callable) -> None:
+    done = manage("verify_database", "--json", OMNICHAT_DATABASE_URL="mysql://somewhere/x")
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == 1
+    assert error.startswith("(omniops.E001) OMNICHAT_DATABASE_URL: give sqlite:///PATH")
+    assert "\n" not in error
+
+
+def test_a_key_is_kept_whole_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "secret_key"
+    assert [kept(path, lambda: "first"), kept(path, lambda: "second")] == ["first", "first"]
+    assert [each.name for each in tmp_path.iterdir()] == ["secret_key"]
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_database_id_without_an_account_is_refused(manage: Callable) -> None:
