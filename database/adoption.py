@@ -34,6 +34,8 @@ class Adoption:
     foreign: list[int] = field(default_factory=list)
     #: The last version up to which nothing is lacking.
     possible: int = 0
+    #: Whether `mend` would add some of what is lacking.
+    mendable: bool = False
 
 
 def examine(
@@ -51,8 +53,10 @@ def examine(
     wanted, log = list(migrations[:target]), read_log(connection)
     lacking = _lacking(wanted, live)
     adoption = Adoption(wanted, log, lacking, foreign=list(_foreign(log, migrations, target)))
+    mending = _mending(wanted, lacking)
+    adoption.mendable = bool(mending) and not mend
     if mend:
-        adoption.mending = _mending(wanted, lacking)
+        adoption.mending = mending
         adoption.lacking = _left_after(connection, adoption.mending, wanted)
     if adoption.lacking:
         adoption.possible = next((n for n in range(target - 1, 0, -1) if not _lacking(wanted[:n], live)), 0)
@@ -78,11 +82,14 @@ def refusal(adoption: Adoption) -> str:
     """The sentence with every difference, and the way out."""
     count, last = len(adoption.lacking), adoption.migrations[-1].version
     listed = "; ".join(str(each) for each in adoption.lacking)
-    if adoption.possible:
-        way_out = f"Up to {adoption.possible} all is there: --adopt {adoption.possible}, or --mend what is lacking"
-    else:
-        way_out = "--mend adds missing columns and indexes; the rest has to be changed by hand"
-    return f"The database is not what 1 to {last} make, {count} differences: {listed}. {way_out}."
+    ways = [f"Up to {adoption.possible} all is there: --adopt {adoption.possible}."] if adoption.possible else []
+    ways.append(
+        "--mend adds missing columns and indexes; the rest is changed by hand."
+        if adoption.mendable
+        else "--mend cannot add what is lacking: it is changed by hand."
+    )
+    differences = "1 difference" if count == 1 else f"{count} differences"
+    return f"The database is not what 1 to {last} make, {differences}: {listed}. {' '.join(ways)}"
 
 
 def _lacking(migrations: Sequence[Migration], live: Schema) -> list[Difference]:

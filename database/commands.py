@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
 from django.db import Error, connections
 from rich.console import Console
 from rich.progress import (
@@ -88,6 +89,10 @@ class OperatorCommand(BaseCommand):
         except KeyboardInterrupt:
             sentence = "Interrupted. What was done stays done; run the command again to finish."
             self._fail(sentence, {}, as_json=options.get("json", False), code=1)
+        except BrokenPipeError:
+            # Whoever read the lines has enough, as `head` does. Python must not try again at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
         return None
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -150,6 +155,8 @@ class OperatorCommand(BaseCommand):
 def _sentence(error: Exception) -> str:
     if isinstance(error, Error):
         return sentence(error, connections[OMNICHAT])
+    if isinstance(error, SystemCheckError):
+        return " ".join(each.strip().removeprefix("?: ") for each in str(error).split("ERRORS:\n")[-1].splitlines())
     return str(error)
 
 

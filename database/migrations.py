@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ def read_migrations(directory: Path) -> list[Migration]:
     if not directory.is_dir():
         raise MigrationError(f"{directory} is no folder: give the one that holds the migrations with --directory.")
     found = sorted((_read(path) for path in directory.glob("*.sql")), key=lambda each: (each.version, each.name))
+    if not found:
+        raise MigrationError(f"{directory} shows no NNNN_verb_noun.sql: give the migrations' folder with --directory.")
     for expected, migration in enumerate(found, start=1):
         twin = found[expected - 2] if expected > 1 else None
         if twin and migration.version == twin.version:
@@ -70,7 +73,7 @@ def _read(path: Path) -> Migration:
         version=int(match["version"]),
         name=match["name"],
         sql=text.removeprefix("\ufeff"),
-        down_sql=_text(down).removeprefix("\ufeff") if down.exists() else None,
+        down_sql=_text(down).removeprefix("\ufeff") if os.path.exists(down) else None,
         checksum=hashlib.sha256(text.encode()).hexdigest(),
         path=path,
     )

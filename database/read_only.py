@@ -33,9 +33,19 @@ def read_only(alias: str = OMNICHAT) -> Iterator[BaseDatabaseWrapper]:
         connection.close()
 
 
+def _is_missing_or_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        # As in a folder that may not be looked into: SQLite then says that it cannot be opened.
+        return False
+
+
 def _opened_for_reading(usual: Any) -> BaseDatabaseWrapper:
     path = Path(usual.settings_dict["NAME"])
-    is_there = path.exists() and path.stat().st_size > 0
+    is_there = not _is_missing_or_empty(path)
     name = f"file:{quote(str(path.absolute()))}?mode=ro" if is_there else ":memory:"
     wait = {"timeout": usual.settings_dict["OPTIONS"].get("timeout", 20)}
     settings = {**usual.settings_dict, "NAME": name, "OPTIONS": wait}

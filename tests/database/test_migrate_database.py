@@ -69,6 +69,29 @@ def test_bad_usage_exits_2_with_json_all_the_same(manage: Manage) -> None:
     assert (done.returncode, json.loads(done.stdout)) == (2, {"error": "argument --to: invalid int value: 'x'"})
 
 
+def test_mend_alone_is_bad_usage_and_applies_nothing(run: Run, file: Path) -> None:
+    code, found = run("--mend")
+    assert (code, found["error"]) == (2, "--mend belongs to --adopt: say --adopt N --mend. Nothing was done.")
+    assert not file.exists()
+
+
+def test_a_plan_that_cannot_be_made_has_the_keys_of_every_report(run: Run, file: Path) -> None:
+    file.write_bytes(b"no database at all, but some text" * 100)
+    code, found = run("--plan")
+    assert (code, found["applied"], found["pending"], found["version"]) == (1, [], [], 0)
+    assert "is no SQLite database" in found["error"]
+
+
+def test_a_reader_who_has_enough_meets_no_traceback(file: Path) -> None:
+    words = [sys.executable, "manage.py", "migrate_database", "--plan"]
+    environment = {**os.environ, "OMNICHAT_DATABASE_URL": f"sqlite:///{file}"}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
 def test_what_destroys_asks_and_stops_where_nobody_can_answer(run: Run, write: Write, database: Any) -> None:
     folder = write(A)
     run("--directory", str(folder))

@@ -72,3 +72,8 @@ def test_a_row_of_its_own_in_schema_version_is_left_to_the_runner(write: Write) 
         INSERT INTO schema_version_notes VALUES (1);"""
     (migration,) = read_migrations(write({"0001_a.sql": own}))
     assert migration.statements == ["INSERT INTO schema_version_notes VALUES (1)"]
+
+
+def test_a_folder_without_any_migration_is_told(tmp_path: Path) -> None:
+    with pytest.raises(MigrationError, match=r"shows no NNNN_verb_noun\.sql: give the migrations' folder"):
+        read_migrations(tmp_path)

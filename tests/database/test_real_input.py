@@ -267,3 +267,10 @@ def test_a_damaged_file_is_told(made: Database, command: Command, file: Path) ->
     assert code == 1
     assert "damaged" in found["error"]
     assert "restore a backup" in found["error"]
+
+
+@pytest.mark.parametrize("words", [("verify_database",), ("migrate_database", "--plan"), ("migrate_database",)])
+def test_a_file_that_cannot_even_be_looked_at_is_told(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    code, found = command(*words, file=tmp_path / ("x" * 300))
+    assert code == 1
+    assert "cannot be opened" in found["error"]

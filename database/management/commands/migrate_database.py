@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandParser
-from django.db import connections
+from django.core.management.base import CommandError, CommandParser
+from django.db import Error, connections
 
 from database.adoption import Adoption, examine, refusal
 from database.commands import OperatorCommand, Report
+from database.failures import sentence
 from database.migrations import Migration, MigrationError, read_migrations
 from database.migrator import Migrator, Outcome, Plan
 from database.read_only import read_only
@@ -42,6 +43,8 @@ class Command(OperatorCommand):
         parser.add_argument("--no-input", action="store_true", help="destroy without asking")
 
     def run(self, **options: Any) -> Report:
+        if options["mend"] and options["adopt"] is None:
+            raise CommandError("--mend belongs to --adopt: say --adopt N --mend. Nothing was done.", returncode=2)
         try:
             migrations = read_migrations(options["directory"])
             if options["plan"]:
@@ -49,6 +52,8 @@ class Command(OperatorCommand):
             return _report(self._migrate(migrations, options))
         except MigrationError as error:
             return _report(Outcome(error=str(error)))
+        except Error as error:
+            return _report(Outcome(error=sentence(error, connections[OMNICHAT])))
 
     def _plan(self, migrations: list[Migration], options: dict[str, Any]) -> Report:
         with read_only() as connection:

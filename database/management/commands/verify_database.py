@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
+from django.db import Error, connections
 
 from database.commands import OperatorCommand, Report
+from database.failures import sentence
 from database.migrations import MigrationError, read_migrations
 from database.read_only import read_only
+from database.router import OMNICHAT
 from database.verification import CheckFailed, Verification, verify
 
 
@@ -38,14 +42,15 @@ class Command(OperatorCommand):
                 )
         except (MigrationError, CheckFailed) as error:
             return Report({"ok": False}, "", error=str(error))
+        except Error as error:
+            return Report({"ok": False}, "", error=sentence(error, connections[OMNICHAT]))
         return Report(_data(found), _counts(found), _error(found), list(_lines(found, options["limit"])))
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError
-    return number
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
 
 
 def _data(found: Verification) -> dict[str, Any]:
