@@ -28,9 +28,10 @@ BATCH_ROWS = 5000
 def batch_size(fields: Any, objs: Any) -> int:
     """How many objects go in one statement; for QuerySet's bulk methods and the deletion of related rows."""
     names = {getattr(field, "attname", field) for field in fields}
-    values = [[value for name, value in vars(obj).items() if name in names] for obj in objs]
+    values = [[value for name, value in getattr(obj, "__dict__", {}).items() if name in names] for obj in objs]
     rows = min(len(values), BATCH_ROWS) or 1
-    is_update = "pk" in names
+    # So does bulk_update() say that it names each key twice.
+    is_update = list(fields[:2]) == ["pk", "pk"]
     if any(hasattr(value, "resolve_expression") for value in chain.from_iterable(values)):
         # No JSON: a CASE that is compared from its beginning, or a parameter for each value.
         return min(rows, 50 if is_update else max(1, 1000 // len(names)))

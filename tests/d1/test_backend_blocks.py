@@ -479,15 +479,15 @@ def test_rows_of_combined_queries_are_not_taken_for_rows_of_the_first(
 
 
 def test_updates_of_other_columns_need_no_rehearsal_of_each_other(books: Any, block: Any, engine: Engine) -> None:
-    books.bulk_create([Book(id=f"b{number:05}") for number in range(12_000)])
-    made = list(books.all())
+    books.bulk_create([Book(id=f"b{number:05}") for number in range(5_010)])
+    made = list(books.only("pages"))
     for book in made:
         book.pages = 3
     engine.reset()
-    assert books.bulk_update(made, ["pages"]) == 12_000
-    # Three reads of a count, and one batch that wrote: no count tried out the updates before it.
+    assert books.bulk_update(made, ["pages"]) == 5_010
+    # Two reads of a count, and one batch that wrote: no count tried out the updates before it.
     counts = engine.counts()
-    assert (counts["requests"], counts["errors"]) == (4, 0)
+    assert (counts["requests"], counts["errors"]) == (3, 0)
 
 
 def test_rows_with_keys_of_their_own_are_saved_one_after_another(books: Any, block: Any, engine: Engine) -> None:
