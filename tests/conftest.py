@@ -19,6 +19,7 @@ from d1.rate import budget
 from database.migrations import read_migrations
 from database.migrator import Migrator
 from omniops.variables import NAMES
+from standins.d1 import Engine, missing_reason
 
 MISSING = "missing:"
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,6 +81,15 @@ def unlimited() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(budget, "limit", 10**9)
         yield
+
+
+@pytest.fixture(scope="session")
+def d1_engine() -> Iterator[Engine]:
+    """One engine for all tests of a process that ask for one; each begins by `reset` and `empty_database`."""
+    if reason := missing_reason():
+        pytest.skip(f"{MISSING} {reason}")
+    with Engine() as engine:
+        yield engine
 
 
 @pytest.fixture(autouse=ON_D1)

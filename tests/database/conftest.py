@@ -15,7 +15,7 @@ from database.migrations import read_migrations
 from database.migrator import Migrator, Outcome
 from database.router import OMNICHAT
 from omniops.environment import sqlite
-from standins.d1 import Engine, missing_reason
+from standins.d1 import Engine
 
 SCRATCH = "scratch"
 Command = Callable[..., tuple[int, dict[str, Any]]]
@@ -34,14 +34,6 @@ def write(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
         return folder
 
     return make
-
-
-@pytest.fixture(scope="session")
-def d1_engine() -> Iterator[Engine]:
-    if reason := missing_reason():
-        pytest.skip(f"missing: {reason}")
-    with Engine() as engine:
-        yield engine
 
 
 @pytest.fixture(params=["sqlite", "d1"])

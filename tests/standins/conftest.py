@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from standins.d1 import Engine, missing_reason
+from standins.d1 import Engine
 
 
 @dataclass
@@ -31,20 +31,12 @@ class Answer:
 Call = Callable[..., Answer]
 
 
-@pytest.fixture(scope="session")
-def running_engine() -> Iterator[Engine]:
-    if reason := missing_reason():
-        pytest.skip(f"missing: {reason}")
-    with Engine() as engine:
-        yield engine
-
-
 @pytest.fixture
-def engine(running_engine: Engine) -> Engine:
-    running_engine.reset()
-    running_engine.empty_database()
-    running_engine.reset()
-    return running_engine
+def engine(d1_engine: Engine) -> Engine:
+    d1_engine.reset()
+    d1_engine.empty_database()
+    d1_engine.reset()
+    return d1_engine
 
 
 @pytest.fixture
