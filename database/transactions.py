@@ -11,6 +11,7 @@ from django.db.utils import Error
 
 from d1.base import DatabaseWrapper as D1Wrapper
 from d1.errors import GuardFailed, OutcomeUnknown
+from d1.exact import with_blobs
 from d1.statement import Statement, render
 
 Step = tuple[str, list[Any]]
@@ -108,3 +109,30 @@ def _let_wait(connection: D1Wrapper, steps: Sequence[Step]) -> None:
     # Past the cursor, which would send a SELECT or a PRAGMA at once, ahead of the statements that it follows.
     for sql, params in steps:
         connection.unit_of_work.add(sql, render(sql, params) if params else Statement(sql, []))
+
+
+def run_batch(connection: BaseDatabaseWrapper, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
+    """Run `steps` in one transaction and give the rows of each; on D1 one batch, so one request.
+
+    It is a transaction of its own, never part of another: when this returns it is committed. Raises the database's
+    errors, and `OutcomeUnknown` where D1's answer was lost.
+    """
+    if isinstance(connection, D1Wrapper):
+        return _answers_of_one_batch(connection, steps)
+    with transaction.atomic(using=connection.alias, durable=True), connection.cursor() as cursor:
+        return [_rows(cursor, sql, params) for sql, params in steps]
+
+
+def _rows(cursor: Any, sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+    cursor.execute(sql, params or None)
+    return list(cursor.fetchall()) if cursor.description else []
+
+
+def _answers_of_one_batch(connection: D1Wrapper, steps: Sequence[Step]) -> list[list[tuple[Any, ...]]]:
+    if connection.in_atomic_block:
+        raise RuntimeError("A batch that gives rows back can't wait for the end of a block: run it outside.")
+    connection.ensure_connection()
+    assert connection.connection is not None
+    with connection.wrap_database_errors:
+        answers = connection.connection.write([render(sql, params or None) for sql, params in steps])
+    return [[tuple(row) for row in with_blobs(answer.rows)] for answer in answers]

@@ -1,0 +1,207 @@
+"""The ledger: the one way by which an entry comes into `battery_transactions`, and a balance changes.
+
+An entry and its change of `user_battery.total_balance` are one transaction, on D1 one batch and one request. The id of
+an entry comes from its cause, so that the same cause twice is one entry, whoever posts it and however often.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import orjson
+from django.db import connections
+
+from billing import ledger_sql
+from billing.models import TransactionType
+from d1.errors import OutcomeUnknown
+from database.audit import Actor
+from database.audit import entry as audit_entry
+from database.router import OMNICHAT
+from database.transactions import Step, run_batch
+
+#: So often a call is sent again whose answer was lost. Nine at the most: the number is one digit of a mark.
+ATTEMPTS = 8
+PAUSE_SECONDS = 0.05
+# D1 takes texts of 2,000,000 bytes; entries beyond go into another statement of the same transaction.
+PIECE_BYTES = 1_500_000
+#: Units that one entry may move, far from where whole numbers of JavaScript end.
+LARGEST = 1_000_000_000_000
+
+
+class Short(Enum):
+    """What happens to a debit that is larger than the balance."""
+
+    REFUSE = "refuse"
+    CLIP = "clip"  # what is there is taken, and `asked` in the metadata is what should have been
+    ALLOW = "allow"  # the balance goes under zero, and `overdrawn` in the metadata says so
+
+
+#: The policy for debits of each type. Usage has happened already; what is taken back is never more than is there.
+POLICIES: Mapping[str, Short] = {
+    TransactionType.USAGE: Short.ALLOW,
+    TransactionType.REFUND: Short.CLIP,
+    TransactionType.BONUS: Short.CLIP,
+    TransactionType.PURCHASE: Short.REFUSE,
+    TransactionType.SUBSCRIPTION: Short.REFUSE,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is to be posted. `amount` in units, + for a credit, - for a debit.
+
+    `id` is derived from the cause (`grant:...`, `invoice:in_...`, `allowance:USER:DATE`). Its time is that of the
+    transaction: the order of a ledger is the order in which balances were made. Raises ValueError.
+    """
+
+    id: str
+    user_id: str
+    type: TransactionType
+    amount: int
+    payment_intent: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    short: Short | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id or not self.user_id:
+            raise ValueError("An entry needs the id of its cause and a user.")
+        if not self.amount or abs(self.amount) > LARGEST:
+            raise ValueError(f"An entry moves 1 to {LARGEST:,} units, not {self.amount:,}.")
+        TransactionType(self.type)
+
+    @property
+    def policy(self) -> Short:
+        return self.short or POLICIES[self.type]
+
+
+class State(Enum):
+    POSTED = "posted"
+    REPEATED = "repeated"  # the cause had its entry already
+    TAKEN = "taken"  # the id belongs to an entry of another user or type
+    REFUSED = "refused"  # a debit larger than the balance
+    NOTHING = "nothing"  # a debit clipped to nothing: the balance is 0 or less
+    UNKNOWN_USER = "unknown user"
+    UNREADABLE = "unreadable"  # total_balance is no whole number, or beyond 2^53
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an entry. `amount` and `balance_after` are those of the row, else 0 and the present balance."""
+
+    entry: Entry
+    state: State
+    amount: int
+    balance_after: Any
+
+    @property
+    def is_posted(self) -> bool:
+        return self.state is State.POSTED
+
+
+def post(entries: Iterable[Entry], *, by: Actor, then: Sequence[Step] = (), **audit_metadata: Any) -> list[Outcome]:
+    """Post entries in one transaction, each with its balance and its row in the audit log; the outcome of each.
+
+    On D1 it is one request. Thousands of users go in one statement; several entries of one user are posted in their
+    order, each in a statement of its own. `user_battery` is made for who lacks it. `then` are statements of the same
+    transaction, run after the entries; `audit_metadata` goes into each audit row beside `by`, `before` and `after`.
+
+    Where D1's answer is lost, the call is sent again; after `ATTEMPTS` it raises `OutcomeUnknown`, and may be repeated
+    by the caller with the same ids. Never part of another transaction.
+    """
+    asked = list(entries)
+    if not asked:
+        return []
+    mark = uuid.uuid4().hex
+    extra: dict[str, Any] = audit_entry("battery.post", by=by, user_id=None, **audit_metadata).metadata or {}
+    pieces = list(_pieces({entry.id: entry for entry in reversed(asked)}, asked))
+    for attempt in range(1, ATTEMPTS + 1):
+        # A mark of its own for each attempt: rows of an earlier one must not move the balance again.
+        steps = [step for number, piece in enumerate(pieces) for step in _steps(piece, mark, attempt, number, extra)]
+        try:
+            answers = run_batch(connections[OMNICHAT], [*steps, *then])
+            break
+        except OutcomeUnknown:
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))  # noqa: S311 - no secret
+    rows = [answers[4 * number + 3] for number in range(len(pieces))]
+    return _outcomes(asked, pieces, rows)
+
+
+def _pieces(first: Mapping[str, Entry], asked: list[Entry]) -> Iterator[list[Entry]]:
+    """Entries that one statement can hold: of each user only one, and not too many bytes."""
+    rounds: dict[int, list[Entry]] = {}
+    turn: dict[str, int] = {}
+    for entry in asked:
+        if first[entry.id] is entry:
+            turn[entry.user_id] = turn.get(entry.user_id, -1) + 1
+            rounds.setdefault(turn[entry.user_id], []).append(entry)
+    for members in rounds.values():
+        yield from _by_bytes(members)
+
+
+def _by_bytes(entries: list[Entry]) -> Iterator[list[Entry]]:
+    piece: list[Entry] = []
+    size = 0
+    for entry in entries:
+        length = len(orjson.dumps(_cells(entry)))
+        if piece and size + length > PIECE_BYTES:
+            yield piece
+            piece, size = [], 0
+        piece.append(entry)
+        size += length
+    yield piece
+
+
+def _cells(entry: Entry) -> list[Any]:
+    metadata = orjson.dumps(dict(entry.metadata)).decode()
+    return [
+        entry.id, entry.user_id, str(entry.type), entry.amount, entry.payment_intent, metadata, entry.policy.value,
+    ]  # fmt: skip
+
+
+def _steps(piece: list[Entry], mark: str, attempt: int, number: int, extra: Mapping[str, Any]) -> list[Step]:
+    cells = orjson.dumps([_cells(entry) for entry in piece]).decode()
+    pairs = orjson.dumps([(entry.id, entry.user_id) for entry in piece]).decode()
+    own = f"{mark}.{attempt}"
+    return [
+        (ledger_sql.INSERT, [cells, own]),
+        (ledger_sql.UPSERT, [pairs, f'"{own}"']),
+        (ledger_sql.AUDIT, [f"{own}.{number}.", orjson.dumps(extra).decode(), pairs, f'"{own}"']),
+        (ledger_sql.OUTCOMES, [mark, pairs]),
+    ]
+
+
+def _outcomes(asked: list[Entry], pieces: list[list[Entry]], rows: list[list[tuple[Any, ...]]]) -> list[Outcome]:
+    by_id: dict[str, tuple[Any, ...]] = {}
+    for piece, answers in zip(pieces, rows, strict=True):
+        by_id |= {piece[int(row[0])].id: row[1:] for row in answers}
+    told: set[str] = set()
+    outcomes = []
+    for entry in asked:
+        outcome = _outcome(entry, *by_id[entry.id])
+        if entry.id in told and outcome.is_posted:
+            outcome = Outcome(entry, State.REPEATED, outcome.amount, outcome.balance_after)
+        told.add(entry.id)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _outcome(entry: Entry, row: Any, is_mine: int, is_user: int, balance: Any) -> Outcome:
+    """`row` is the entry's as JSON: user, type, amount, balance after; None where there is none."""
+    if row is not None:
+        user_id, kind, amount, after = orjson.loads(row)
+        state = State.POSTED if is_mine else State.REPEATED
+        return Outcome(entry, state if (user_id, kind) == (entry.user_id, entry.type) else State.TAKEN, amount, after)
+    if not is_user:
+        return Outcome(entry, State.UNKNOWN_USER, 0, None)
+    if balance is not None and (not isinstance(balance, int) or abs(balance) >= ledger_sql.TOO_LARGE):
+        return Outcome(entry, State.UNREADABLE, 0, balance)
+    state = State.NOTHING if entry.policy is Short.CLIP else State.REFUSED
+    return Outcome(entry, state, 0, balance or 0)
