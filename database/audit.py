@@ -5,6 +5,7 @@ An entry belongs into the same `transaction.atomic(using="omnichat")` as the cha
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -92,4 +93,8 @@ def _named(by: Actor) -> dict[str, Any]:
 
 
 def _plain(cells: Mapping[str, Stored]) -> dict[str, Any]:
-    return {column: str(Odd(cell)) if isinstance(cell, bytes) else cell for column, cell in cells.items()}
+    return {column: cell if _has_json(cell) else str(Odd(cell)) for column, cell in cells.items()}
+
+
+def _has_json(cell: Stored) -> bool:
+    return not isinstance(cell, bytes) and not (isinstance(cell, float) and not math.isfinite(cell))

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from database import audit, edits
 from database.edits import cell_of, field_of
 from database.inputs import TextInput, as_sent
+from database.paging import GREATEST
 from database.values import Odd, Stored
 
 RELOAD = "This form came without the values that it had shown. Reload the page and make your change again."
@@ -151,9 +152,20 @@ def carry(cell: Stored) -> str:
 
 def take(text: str) -> Stored:
     """The cell that `carry` made a text of. Raises ValueError for another text."""
-    cell = json.loads(text)
+    try:
+        cell = json.loads(text, parse_constant=_infinity)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
     if isinstance(cell, dict):
         return bytes.fromhex(str(cell.get("hex")))
-    if isinstance(cell, list | bool):
+    if isinstance(cell, list | bool) or (isinstance(cell, int) and not -GREATEST - 1 <= cell <= GREATEST):
         raise ValueError(text)
+    if isinstance(cell, str):
+        cell.encode()  # Half a surrogate pair is no text that a database could hold.
     return cell  # type: ignore[no-any-return]
+
+
+def _infinity(constant: str) -> float:
+    if constant == "NaN":
+        raise ValueError("SQLite keeps no NaN")
+    return float(constant)

@@ -15,7 +15,7 @@ from billing.models import SubscriptionPlan, UserSubscription
 from chat.forms import UserForm
 from chat.models import User
 from database import audit
-from database.edit_form import carry
+from database.edit_form import RELOAD, carry
 from database.edits import Conflict, Taken, cell_of, save_changes
 from database.models import AuditLog
 
@@ -301,3 +301,23 @@ def test_a_change_between_the_read_and_the_batch_on_d1_is_a_conflict(alice, staf
     assert [d.field.name for d in refused.value.differences] == ["name"]
     assert raw("users", "tier") == ["free"]
     assert raw("audit_logs", "id") == []
+
+
+@pytest.mark.parametrize(
+    "carried",
+    ["", "[" * 100_000, "9" * 400, "99999999999999999999", '"\\ud800"', "NaN", "[1]", "true", '{"hex": "zz"}'],
+)
+def test_a_form_that_carries_what_no_page_gave_it_is_refused(alice, carried):
+    form = edit(UserForm, alice, name="Alicia", **{"shown-email": carried})
+    assert not form.is_valid()
+    assert form.non_field_errors() == [RELOAD]
+
+
+@pytest.mark.sqlite_only("D1 gives no infinite number")
+def test_an_infinite_number_is_typed_over_and_told(staff):
+    put("subscription_plans", id="endless", name="Endless", price_monthly=float("inf"))
+    plan = SubscriptionPlan.objects.get(pk="endless")
+    form = edit(PlanForm, plan, price_monthly="900")
+    assert form.is_valid(), form.errors
+    form.save_changes(by=staff)
+    assert AuditLog.objects.get().metadata["before"] == {"price_monthly": "inf"}
