@@ -127,6 +127,9 @@ def _given(number: int, columns: list[str], values: list[Any]) -> Given:
 def _json(content: bytes) -> Table:
     try:
         data = json.loads(_decoded(content))
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BadFile("The JSON escapes half a character (\\ud800 to \\udfff): put whole ones in its place.") from error
     except (ValueError, RecursionError) as error:
         raise BadFile(f"This is no JSON: {error}.") from error
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):

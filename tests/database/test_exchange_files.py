@@ -188,6 +188,7 @@ def test_a_workbook_with_empty_lines_keeps_its_row_numbers():
         ("a.json", b"{", "This is no JSON"),
         ("a.json", b'{"id": 1}', "an array of objects"),
         ("a.json", b"[1]", "an array of objects"),
+        ("a.json", b'[{"id": "\\ud800"}]', "half a character"),
         ("a.json", b"[]", "no row"),
         ("a.json", b"[" * 100_000, "This is no JSON"),
         ("a.csv", b"id\n" + b"1\n" * 50_001, "more than 50,000 rows"),
