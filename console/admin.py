@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import Model, QuerySet
@@ -19,12 +20,30 @@ POWERS = ("is_active", "is_staff", "is_superuser", "groups")
 admin.site.unregister((User, Group))
 
 
+class StaffChangeList(ChangeList):
+    """A list that knows its own filters alone: what else stands in an address is passed over, not looked up."""
+
+    def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        found = super().get_filters_params(params)
+        return {name: values for name, values in found.items() if name in self.model_admin.filter_parameters}
+
+
+class OwnFiltersMixin:
+    """`filter_parameters` are those by which the filters of `list_filter` stand in an address."""
+
+    filter_parameters: ClassVar[tuple[str, ...]] = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return StaffChangeList
+
+
 @admin.register(User)
-class LoginAdmin(UserAdmin):
+class LoginAdmin(OwnFiltersMixin, UserAdmin):
     """Logins of staff. Rights come from roles alone, and a login is switched off, never deleted."""
 
     list_display = ("username", "email", "roles", "is_active", "is_superuser", "last_login")
     list_filter = ("groups", "is_active", "is_superuser")
+    filter_parameters = ("groups__id__exact", "groups__isnull", "is_active__exact", "is_superuser__exact")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
@@ -78,7 +97,7 @@ def powers_of(login: User) -> dict[str, Any]:
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin):
+class RoleAdmin(OwnFiltersMixin, GroupAdmin):
     """Roles are shown; `console/roles.py` says what they may do."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -95,9 +114,10 @@ class RoleAdmin(GroupAdmin):
 
 
 @admin.register(StaffEvent)
-class StaffEventAdmin(admin.ModelAdmin):
+class StaffEventAdmin(OwnFiltersMixin, admin.ModelAdmin):
     list_display = ("at", "staff", "action", "subject")
     list_filter = ("action",)
+    filter_parameters = ("action",)
     search_fields = ("=subject", "=staff__username")
     search_help_text = "A login's name, or what it was done to."
     list_select_related = ("staff",)

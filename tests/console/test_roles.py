@@ -209,3 +209,30 @@ def test_no_role_may_delete_or_add_anything_of_omnichat() -> None:
     for names in ROLES.values():
         assert not [name for name in names if ".delete_" in name]
         assert not [name for name in names if ".add_" in name and name != "auth.add_user"]
+
+
+@pytest.mark.parametrize("page", ["auth_user", "auth_group", "console_staffevent"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "id__in=99999999999999999999", "user=99999999999999999999", "at__year=-1", "detail__contains=x",
+        "groups__id__in=99999999999999999999", "password__startswith=argon2", "staff__password__startswith=argon2",
+    ],
+)  # fmt: skip
+def test_a_list_of_staff_passes_over_what_is_no_filter_of_its_own(member: Visitor, page: str, query: str) -> None:
+    StaffEvent.objects.create(action="export", subject="chat.user")
+    shown = member(AUDITOR).get(f"{reverse(f'admin:{page}_changelist')}?{query}")
+    assert shown.status_code == 200
+    assert shown.context["cl"].result_count == shown.context["cl"].queryset.model._default_manager.count()
+
+
+def test_the_filters_of_staffs_lists_still_filter(member: Visitor) -> None:
+    StaffEvent.objects.bulk_create([StaffEvent(action="export"), StaffEvent(action="import")])
+    client = member(OPERATOR)
+    User.objects.create_user("dave", is_active=False)
+    events = client.get(reverse("admin:console_staffevent_changelist") + "?action=import")
+    assert [event.action for event in events.context["cl"].queryset] == ["import"]
+    role = Group.objects.get(name=OPERATOR)
+    for query, name in ((f"groups__id__exact={role.pk}", "carol"), ("is_active__exact=0", "dave")):
+        logins = client.get(f"{reverse('admin:auth_user_changelist')}?{query}")
+        assert [login.username for login in logins.context["cl"].queryset] == [name]
