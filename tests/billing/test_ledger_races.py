@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 
+from billing import allowance
+from billing.allowance import give_allowances
 from billing.ledger import Entry, Short, State, post
 from billing.models import TransactionType as Type
 from omniops.environment import sqlite
@@ -38,6 +41,16 @@ print("ready", flush=True)
 for number in range(int(sys.argv[1]), int(sys.argv[2])):
     post([Entry(f"grant:{number}", f"user_{number % 5}", Type.BONUS, number + 1)], by="writer")
 print("done", flush=True)
+"""
+
+RESET = """
+import django
+django.setup()
+from datetime import date
+from billing import allowance
+allowance.PORTION = 2
+print("ready", flush=True)
+allowance.give_allowances(date(2026, 11, 22), by="killed")
 """
 
 
@@ -138,11 +151,11 @@ def test_threads_at_once_keep_the_books_of_d1():
     race()
 
 
-def writer(file: Path, first: int, end: int) -> subprocess.Popen[str]:
+def writer(file: Path, first: int, end: int, program: str = WRITER) -> subprocess.Popen[str]:
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("CLOUDFLARE", "D1_"))}
     environment = {**bare, "OMNICHAT_DATABASE_URL": f"sqlite:///{file}", "DJANGO_SETTINGS_MODULE": "omniops.settings"}
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(first), str(end)],
+        [sys.executable, "-c", program, str(first), str(end)],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -221,3 +234,20 @@ def test_a_call_is_one_request(django_assert_num_queries: Any):
     assert usage.requests == 1
     post([Entry(f"grant:{user}:{n}", user, Type.BONUS, 3) for user in USERS for n in range(3)], by="alice")
     assert usage.requests == 2
+
+
+def test_two_resets_at_once_and_a_killed_one_credit_once(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(allowance, "PORTION", 7)
+    rows("INSERT INTO users (id, email) SELECT 'many_' || value, value FROM json_each(%s)", json.dumps(list(range(60))))
+    rows("INSERT INTO user_subscriptions (id, user_id, plan_id, status) SELECT id, id, 'power', 'active' FROM users")
+    credited: list[int] = []
+    killed = writer(file, 0, 0, RESET)
+    assert killed.stdout is not None
+    killed.stdout.readline()
+    time.sleep(0.05)
+    at_once(*[lambda: credited.append(give_allowances(date(2026, 11, 22), by="test").credited)] * 3)
+    killed.kill()
+    killed.communicate()
+    assert rows("SELECT DISTINCT total_balance, last_daily_reset FROM user_battery") == [(1500, "2026-11-22")]
+    assert sum(credited) <= 65
+    assert_books_agree()
