@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler, get_internal_wsgi_application
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+from django.core.wsgi import get_wsgi_application
 
 HOST = "127.0.0.1"
 
@@ -30,7 +31,7 @@ def listening(port: int) -> Iterator[ThreadedWSGIServer]:
     """A server that listens already; its `server_port` is the one taken where `port` is 0. Raises PortTaken."""
     server = _bind(lambda: ThreadedWSGIServer((HOST, port), WSGIRequestHandler))
     try:
-        server.set_app(get_internal_wsgi_application())
+        server.set_app(get_wsgi_application())
         yield server
     finally:
         server.server_close()
