@@ -76,7 +76,8 @@ def failure(text: str) -> Exception:
     guard = guard_name(text)
     if guard is not None:
         return GuardFailed(guard)
-    message = _SUFFIX.sub("", text)
+    # The words about a reset object, when a deferred foreign key is violated at the end, help nobody.
+    message = _SUFFIX.sub("", text).rpartition("constraints were violated: ")[2]
     if _CONSTRAINT.search(text):
         return IntegrityError(message)
     for words, remedy in _REMEDIES:

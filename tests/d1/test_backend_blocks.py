@@ -535,3 +535,14 @@ def test_bulk_writes_of_expressions_are_divided_too(books: Any) -> None:
     assert books.bulk_update(made[:120], ["pages", "title"]) == 120
     assert books.filter(pages__gte=1000, title="t").count() == 120
     assert books.filter(title="abc").count() == 580
+
+
+def test_a_foreign_key_deferred_and_never_met_is_an_integrity_error(d1: Any, books: Any, block: Any) -> None:
+    with (
+        pytest.raises(IntegrityError, match=r"^FOREIGN KEY constraint failed$"),
+        block(),
+        d1.constraint_checks_disabled(),
+    ):
+        books.create(id="a")
+        books.create(id="b", author_id=5)
+    assert not books.exists()
