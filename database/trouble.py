@@ -17,7 +17,8 @@ from database.router import CONSOLE, OMNICHAT
 
 logger = logging.getLogger(__name__)
 
-_ABSENT = re.compile(r"no such (table|column): (\S+)")
+# The second is Django's, where it is asked for the columns of a table that is not there.
+_ABSENT = re.compile(r"no such (table|column): (\S+)|Table (\S+) does not exist")
 _VERIFY = "manage.py verify_database tells what else differs, manage.py migrate_database makes what is missing."
 _LOOK_UP = (
     "Open the page again in a minute: if it shows your change, and the audit log an entry of it, then it was saved; "
@@ -58,10 +59,11 @@ def explain(error: Exception) -> str:
         return f"{error} {_LOOK_UP}"
     alias = CONSOLE if not answers(CONSOLE) else OMNICHAT
     absent = _ABSENT.search(str(error))
-    if absent and alias == OMNICHAT:
-        return f"OmniChat's database has no {absent[1]} {absent[2]}. {_VERIFY}"
-    if absent:
-        return f"The console's own database has no {absent[1]} {absent[2]}: run manage.py setup_database."
+    what = f"{absent[1] or 'table'} {absent[2] or absent[3]}" if absent else ""
+    if what and alias == OMNICHAT:
+        return f"OmniChat's database has no {what}. {_VERIFY}"
+    if what:
+        return f"The console's own database has no {what}: run manage.py setup_database."
     return sentence(error, connections[alias])
 
 

@@ -56,6 +56,7 @@ def of_a_file(error: Exception, words: str) -> Any:
     ("error", "words"),
     [
         (OperationalError("no such table: users"), "has no table users. manage.py verify_database tells what else"),
+        (DatabaseError("Table users does not exist (empty pragma)."), "has no table users. manage.py verify_database"),
         (OperationalError("no such column: users.tier"), "has no column users.tier"),
         of_a_file(DatabaseError("file is not a database"), "is no SQLite database: name another file"),
         of_a_file(DatabaseError("database disk image is malformed"), "is damaged: restore a backup"),
