@@ -23,6 +23,8 @@ admin.site.unregister((User, Group))
 class StaffChangeList(ChangeList):
     """A list that knows its own filters alone: what else stands in an address is passed over, not looked up."""
 
+    model_admin: Any
+
     def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
         found = super().get_filters_params(params)
         return {name: values for name, values in found.items() if name in self.model_admin.filter_parameters}
@@ -59,6 +61,13 @@ class LoginAdmin(OwnFiltersMixin, UserAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        sections = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return sections
+        # Beside what is known of a password stands the button that sets another.
+        return [(title, {**rest, "fields": [f for f in rest["fields"] if f != "password"]}) for title, rest in sections]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         own = obj is not None and obj.pk == request.user.pk

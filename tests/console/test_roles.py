@@ -235,4 +235,13 @@ def test_the_filters_of_staffs_lists_still_filter(member: Visitor) -> None:
     role = Group.objects.get(name=OPERATOR)
     for query, name in ((f"groups__id__exact={role.pk}", "carol"), ("is_active__exact=0", "dave")):
         logins = client.get(f"{reverse('admin:auth_user_changelist')}?{query}")
-        assert [login.username for login in logins.context["cl"].queryset] == [name]
+        assert list(logins.context["cl"].queryset.values_list("username", flat=True)) == [name]
+
+
+def test_nobody_is_offered_to_set_a_password_that_they_may_not(member: Visitor) -> None:
+    boss = User.objects.create_superuser("boss", password="plain-walnut-boat")
+    dave = User.objects.create_user("dave", password="plain-walnut-boat")
+    operator, auditor = member(OPERATOR), member(AUDITOR, name="erin")
+    for client, login, offered in ((operator, dave, True), (operator, boss, False), (auditor, dave, False)):
+        shown = client.get(page("auth_user", login.pk)).content.decode()
+        assert ("../password/" in shown) == offered, login.username
