@@ -27,8 +27,9 @@ test: $(VENV)/test.stamp
 	$(CLEAN) $(BIN)/ruff check .
 	$(CLEAN) $(BIN)/ruff format --check .
 	$(CLEAN) $(BIN)/mypy .
-	$(CLEAN) $(BIN)/python -m pytest -n 2
-	$(CLEAN) $(BIN)/python -m standins.d1 run $(BIN)/python -m pytest -m both_engines
+	$(CLEAN) $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(CLEAN) $(BIN)/python -m standins.d1 run --or-skip $(BIN)/python -m pytest -m both_engines
+	$(CLEAN) $(BIN)/python tests/django_suite/run.py --sample
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
@@ -58,3 +59,8 @@ bench-d1: $(VENV)/test.stamp
 pictures: $(VENV)/test.stamp
 	@mkdir -p docs/pictures
 	$(CLEAN) PICTURES=docs/pictures $(BIN)/python -m pytest -m browser tests/browser
+
+# Everything in full: many more examples of each property, and Django's whole suite.
+proof: test-django
+	$(CLEAN) HYPOTHESIS_PROFILE=proof $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(CLEAN) HYPOTHESIS_PROFILE=proof $(BIN)/python -m standins.d1 run --or-skip $(BIN)/python -m pytest -m both_engines

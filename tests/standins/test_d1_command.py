@@ -159,3 +159,13 @@ def test_the_lock_file_pins_the_engine_and_names_no_registry() -> None:
     lock = (node.HERE / "package-lock.json").read_text()
     assert '"node_modules/wrangler": {\n      "version": "4.82.2"' in lock
     assert '"resolved"' not in lock
+
+
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
+def test_a_machine_without_node_says_what_it_did_not_test(ci: str, code: int) -> None:
+    command, environment = standin("run", "--or-skip", "echo", "tested"), {"PATH": "/nowhere", "CI": ci}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stdout.startswith("NOT TESTED HERE, missing: node")
+    assert "tested\n" not in done.stdout
