@@ -34,6 +34,8 @@ class Format:
 
 
 _NO_XML = re.compile("[\ufffe\uffff]")
+#: Control characters that XML cannot hold and openpyxl's own `escape` passes over: it stops at 0x19.
+_UNESCAPED = re.compile("[\x00\x1a-\x1f]")
 
 
 class _Echo:
@@ -109,7 +111,8 @@ def _xlsx_cell(value: Any) -> Any:
         return str(value) if value > 0 else harmless(str(value))
     if not isinstance(value, str):
         return value
-    text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", escape(harmless(value)))
+    text = _UNESCAPED.sub(lambda found: f"_x{ord(found[0]):04x}_", escape(harmless(value)))
+    text = _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
     if len(text) <= CELL_TEXT:
         return text
     ending = f"… [cut: {len(value):,} characters]"

@@ -151,6 +151,13 @@ def test_a_text_longer_than_a_cell_of_excel_says_that_it_was_cut():
     assert text.endswith("[cut: 40,000 characters]")
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\x1b[31mred\x1b[0m", "\x1a\x1f", "\x19"])
+def test_a_control_character_does_not_break_a_workbook_off(text):
+    field = User._meta.get_field("name")
+    content = b"".join(FORMATS["xlsx"].write([field], [(text,)]))
+    assert [row.values["name"] for row in read_file("a.xlsx", content).rows] == [text]
+
+
 def workbook(*rows):
     book, file = openpyxl.Workbook(), io.BytesIO()
     for row in rows:
