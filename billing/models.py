@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
@@ -10,6 +13,12 @@ from database.fields import DayField, InstantField, JSONTextField, OuterOneToOne
 from database.identifiers import id_validator
 
 NOT_NEGATIVE = [MinValueValidator(0)]
+
+
+def validate_compound(value: Any) -> None:
+    """A JSON value that the app can go through: an array or an object."""
+    if not isinstance(value, list | dict):
+        raise ValidationError('Enter a JSON array like ["one", "two"], or an object.', code="scalar")
 
 
 class StoredStatus(models.TextChoices):
@@ -39,7 +48,7 @@ class SubscriptionPlan(models.Model):
     price_annual = WholeField("annual price (cents)", db_column="price_annual", null=True, validators=NOT_NEGATIVE)
     battery_units = WholeField(db_column="battery_units", null=True, validators=NOT_NEGATIVE)
     daily_battery = WholeField("daily battery (units)", db_column="daily_battery", null=True, validators=NOT_NEGATIVE)
-    features = JSONTextField(db_column="features", null=True, blank=True)
+    features = JSONTextField(db_column="features", null=True, blank=True, validators=[validate_compound])
     stripe_price_id_monthly = PlainTextField(
         "monthly Stripe price",
         db_column="stripe_price_id_monthly",

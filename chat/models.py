@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.core.validators import validate_email
+from django.core.validators import URLValidator, validate_email
 from django.db import models
 
 from database.fields import DayField, FlagField, InstantField, JSONTextField, PlainTextField, WholeField
@@ -42,7 +42,9 @@ class User(models.Model):
     id = PlainTextField("Clerk id", primary_key=True, db_column="id", validators=[id_validator("user")])
     email = PlainTextField(db_column="email", unique=True, validators=[validate_email])
     name = PlainTextField(db_column="name", null=True, blank=True)
-    avatar_url = PlainTextField("avatar URL", db_column="avatarUrl", null=True, blank=True)
+    avatar_url = PlainTextField(
+        "avatar URL", db_column="avatarUrl", null=True, blank=True, validators=[URLValidator(["http", "https"])]
+    )
     stripe_customer_id = PlainTextField(
         "Stripe customer", db_column="stripeCustomerId", null=True, blank=True, validators=[id_validator("cus")]
     )

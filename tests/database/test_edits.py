@@ -250,6 +250,20 @@ def test_a_plan_with_a_wrong_value_is_refused():
     assert set(form.errors) == {"price_monthly", "battery_units", "features", "stripe_price_id_annual"}
 
 
+@pytest.mark.parametrize("typed", ["-5", "true", '"text"'])
+def test_features_of_a_plan_are_an_array_or_an_object(typed):
+    form = edit(PlanForm, SubscriptionPlan.objects.get(pk="daily"), features=typed)
+    assert not form.is_valid()
+    assert "Enter a JSON array" in form.errors["features"][0]
+
+
+@pytest.mark.parametrize("typed", ["javascript:alert(1)", "<b>", "user_x"])
+def test_an_avatar_is_a_web_address(alice, typed):
+    form = edit(UserForm, alice, avatar_url=typed)
+    assert not form.is_valid()
+    assert set(form.errors) == {"avatar_url"}
+
+
 def test_a_plan_is_edited_and_belongs_to_no_account(staff):
     form = edit(PlanForm, SubscriptionPlan.objects.get(pk="daily"), price_monthly="1399", features='["a",  "b"]')
     assert form.is_valid(), form.errors

@@ -143,6 +143,7 @@ def test_a_wrong_value_is_told_with_its_row_and_column(people, row, column, sent
         ("price_monthly", "4.99", "Enter a whole number."),
         ("battery_units", str(2**63), "less than or equal to"),
         ("features", "[", "Enter valid JSON."),
+        ("features", "-5", "Enter a JSON array"),
         ("stripe_price_id_annual", "cus_1", "is not a Stripe price id"),
     ],
 )
