@@ -13,6 +13,8 @@ import pytest
 from django.conf import settings
 from django.db import connections, transaction
 from django.test import TestCase, override_settings
+from hypothesis import HealthCheck
+from hypothesis import settings as Profile
 
 from billing.models import SubscriptionPlan
 from d1.rate import budget
@@ -24,6 +26,12 @@ from standins.d1 import Engine, missing_reason
 MISSING = "missing:"
 ROOT = Path(__file__).resolve().parent.parent
 ON_D1 = settings.DATABASES["omnichat"]["ENGINE"] == "d1"
+
+# On D1 each query of an example is a request. `make proof` takes its time.
+QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+Profile.register_profile("test", max_examples=10 if ON_D1 else 50, **QUIET)
+Profile.register_profile("proof", max_examples=200 if ON_D1 else 1000, **QUIET)
+Profile.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -20,9 +20,6 @@ INTEGER = st.integers(-(2**63), 2**63 - 1) | st.integers(2**53 - 3, 2**53 + 3)
 REAL = st.floats(allow_nan=False, allow_infinity=False)
 # Without shrinking, which would send a request for each attempt.
 ONE_SETTING = settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -9,7 +9,7 @@ from django.conf import settings as django
 from django.db import connections
 from django.db.models import DateTimeField, F, Max, Min
 from django.db.models.functions import TruncDay
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.models import UserBattery
@@ -75,8 +75,6 @@ COMPARISONS = {
 }
 
 
-# On D1 each query is a request.
-@settings(max_examples=8 if ON_D1 else 60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STORED, NEAR, NEAR)
 def test_mixed_forms_sort_and_compare_as_the_instants_they_are(stored, one, other):
     User.objects.all()._raw_delete(OMNICHAT)
