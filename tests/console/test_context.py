@@ -17,6 +17,11 @@ from console.context import GROUPS, environment, navigation
 from omniops.environment import REFUSING, d1, sqlite
 
 
+def served_by(api_base: str) -> dict[str, Any]:
+    database = d1("account", "database")
+    return {**database, "OPTIONS": {**database["OPTIONS"], "api_base": api_base}}
+
+
 @pytest.mark.parametrize(
     ("api_base", "slug"),
     [
@@ -27,11 +32,8 @@ from omniops.environment import REFUSING, d1, sqlite
         ("http://[::1]:8787/client/v4", "standin"),
     ],
 )
-def test_d1_is_production_unless_it_is_served_on_this_machine(
-    monkeypatch: pytest.MonkeyPatch, api_base: str, slug: str
-) -> None:
-    monkeypatch.setenv("CLOUDFLARE_API_BASE", api_base)
-    assert environment(d1("account", "database")).slug == slug
+def test_d1_is_production_unless_it_is_served_on_this_machine(api_base: str, slug: str) -> None:
+    assert environment(served_by(api_base)).slug == slug
 
 
 def test_a_sqlite_file_is_local_and_named(tmp_path: Any) -> None:
@@ -51,8 +53,8 @@ def test_production_is_said_in_words_on_each_page(
     client.force_login(django_user_model.objects.create_superuser("admin"))
     words = "what you change here reaches customers"
     assert words not in client.get("/admin/").content.decode()
-    monkeypatch.setenv("CLOUDFLARE_API_BASE", "https://api.cloudflare.com/client/v4")
-    monkeypatch.setitem(settings.DATABASES, "omnichat", {**settings.DATABASES["omnichat"], **d1("account", "database")})
+    production = served_by("https://api.cloudflare.com/client/v4")
+    monkeypatch.setitem(settings.DATABASES, "omnichat", {**settings.DATABASES["omnichat"], **production})
     page = client.get("/admin/").content.decode()
     assert words in page
     assert "in-production" in page
