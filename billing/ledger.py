@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -120,18 +120,25 @@ def post(entries: Iterable[Entry], *, by: Actor, then: Sequence[Step] = (), **au
     mark = uuid.uuid4().hex
     extra: dict[str, Any] = audit_entry("battery.post", by=by, user_id=None, **audit_metadata).metadata or {}
     pieces = list(_pieces({entry.id: entry for entry in reversed(asked)}, asked))
-    for attempt in range(1, ATTEMPTS + 1):
+
+    def steps(attempt: int) -> list[Step]:
         # A mark of its own for each attempt: rows of an earlier one must not move the balance again.
-        steps = [step for number, piece in enumerate(pieces) for step in _steps(piece, mark, attempt, number, extra)]
-        try:
-            answers = run_batch(connections[OMNICHAT], [*steps, *then])
-            break
-        except OutcomeUnknown:
-            if attempt == ATTEMPTS:
-                raise
-            time.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))  # noqa: S311 - no secret
+        own = f"{mark}.{attempt}"
+        return [step for number, piece in enumerate(pieces) for step in _steps(piece, own, mark, number, extra)]
+
+    answers = send(lambda attempt: [*steps(attempt), *then])
     rows = [answers[4 * number + 3] for number in range(len(pieces))]
     return _outcomes(asked, pieces, rows)
+
+
+def send(steps: Callable[[int], list[Step]]) -> list[list[tuple[Any, ...]]]:
+    """Run the steps of an attempt (1, 2, ...) in one transaction, and again where the answer was lost; their rows."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return run_batch(connections[OMNICHAT], steps(attempt))
+        except OutcomeUnknown:
+            time.sleep(random.uniform(0, PAUSE_SECONDS * 2**attempt))  # noqa: S311 - no secret
+    return run_batch(connections[OMNICHAT], steps(ATTEMPTS))
 
 
 def _pieces(first: Mapping[str, Entry], asked: list[Entry]) -> Iterator[list[Entry]]:
@@ -166,10 +173,9 @@ def _cells(entry: Entry) -> list[Any]:
     ]  # fmt: skip
 
 
-def _steps(piece: list[Entry], mark: str, attempt: int, number: int, extra: Mapping[str, Any]) -> list[Step]:
+def _steps(piece: list[Entry], own: str, mark: str, number: int, extra: Mapping[str, Any]) -> list[Step]:
     cells = orjson.dumps([_cells(entry) for entry in piece]).decode()
     pairs = orjson.dumps([(entry.id, entry.user_id) for entry in piece]).decode()
-    own = f"{mark}.{attempt}"
     return [
         (ledger_sql.INSERT, [cells, own]),
         (ledger_sql.UPSERT, [pairs, f'"{own}"']),
