@@ -137,8 +137,14 @@ class OperatorCommand(BaseCommand):
         if not sys.stdin.isatty():
             raise CommandError(f"{question} Nobody is there to ask: add --no-input to go on.", returncode=2)
         self.stderr.write(f"{question} Type yes to go on: ", ending="")
-        if input() != "yes":
+        if not self._confirmed():
             raise CommandError("Not confirmed: nothing was done.")
+
+    def _confirmed(self) -> bool:
+        try:
+            return input() == "yes"
+        except EOFError:
+            return False
 
     def _lines(self, report: Report, *, as_json: bool) -> None:
         for line in report.lines if not as_json else []:

@@ -34,7 +34,7 @@ def _kept_secret_key() -> str:
     try:
         return kept(VAR_DIR / "secret_key", get_random_secret_key)
     except OSError as error:
-        PROBLEMS.append(("DJANGO_SECRET_KEY", f"it is not set, and none can be kept in {VAR_DIR}: {error.strerror}."))
+        PROBLEMS.append(("DJANGO_SECRET_KEY", f"it is not set, and none can be kept in {VAR_DIR} ({error.strerror})."))
         return get_random_secret_key()
 
 

@@ -103,6 +103,21 @@ def test_what_destroys_asks_and_stops_where_nobody_can_answer(run: Run, write: W
     assert (code, found["reverted"]) == (0, [{"version": 1, "name": "make_a"}])
 
 
+@pytest.mark.parametrize(("typed", "code"), [(b"yes\n", 0), (b"y\n", 1), (b"\x04", 1)])
+def test_only_a_typed_yes_confirms(run: Run, write: Write, file: Path, typed: bytes, code: int) -> None:
+    folder = write(A)
+    run("--directory", str(folder))
+    ours, its = os.openpty()
+    words = [sys.executable, "manage.py", "migrate_database", "--json", "--to", "0", "--directory", str(folder)]
+    environment = {**os.environ, "OMNICHAT_DATABASE_URL": f"sqlite:///{file}"}
+    os.write(ours, typed)
+    done = subprocess.run(words, env=environment, stdin=its, capture_output=True)
+    os.close(ours)
+    os.close(its)
+    assert done.returncode == code
+    assert json.loads(done.stdout).get("error") == (None if code == 0 else "Not confirmed: nothing was done.")
+
+
 def test_a_plan_shows_the_sql_and_makes_no_file(run: Run, manage: Manage, write: Write, file: Path) -> None:
     folder = write(A)
     code, found = run("--plan", "--directory", str(folder))
