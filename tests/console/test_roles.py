@@ -245,3 +245,15 @@ def test_nobody_is_offered_to_set_a_password_that_they_may_not(member: Visitor) 
     for client, login, offered in ((operator, dave, True), (operator, boss, False), (auditor, dave, False)):
         shown = client.get(page("auth_user", login.pk)).content.decode()
         assert ("../password/" in shown) == offered, login.username
+
+
+def test_a_password_set_for_another_is_an_event(member: Visitor) -> None:
+    dave = User.objects.create_user("dave", password="plain-walnut-boat")
+    client = member(OPERATOR)
+    address = reverse("admin:auth_user_password_change", args=[dave.pk])
+    for password in ("short", "quiet-heron-lamp"):
+        client.post(address, {"usable_password": "true", "password1": password, "password2": password})
+    assert list(StaffEvent.objects.values_list("action", "subject")) == [("staff.password", "dave")]
+    assert "heron" not in str(StaffEvent.objects.get().detail)
+    dave.refresh_from_db()
+    assert dave.check_password("quiet-heron-lamp")
