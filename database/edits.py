@@ -44,7 +44,10 @@ class Conflict(NotSaved):
 
     def __init__(self, differences: list[Difference] | None) -> None:
         self.differences = differences
-        first = "Somebody else has changed this row since you opened it, and nothing of yours was saved."
+        first = (
+            "Somebody else has changed this row since you opened it, and nothing of yours was saved. "
+            "Open the row again to see it as it is now, and make your change there."
+        )
         gone = "This row is no longer there; nothing was saved."
         fields = {difference.field.name: str(difference) for difference in differences or []}
         super().__init__({"": gone if differences is None else first, **fields})
