@@ -11,14 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby, starmap
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import orjson
 from django.db import connections
 
-from billing.ledger_chain import Book, Finding, Row
+from billing.ledger_chain import Book, Finding
 from billing.ledger_correction import SETTLED, correct
 from database.audit import Actor
 from database.instants import EXPRESSION
@@ -93,7 +93,7 @@ def audit_users(users: list[str]) -> list[Finding]:
     balances, calls, summaries, ledger = run_batch(
         connections[OMNICHAT], [(sql.format(where=_AT_ONCE), [wanted]) for sql in _READS]
     )
-    judged = _judge(starmap(Row, ledger), dict(balances), _by_user(calls), _by_user(summaries))
+    judged = _judge(ledger, dict(balances), _by_user(calls), _by_user(summaries))
     return [finding for _, findings in judged for finding in findings]
 
 
@@ -104,9 +104,7 @@ def _audit_page(low: str, high: str | None, audit: Audit, advance: Callable[[int
     suspects = []
     with connections[OMNICHAT].chunked_cursor() as cursor:
         cursor.execute(_LEDGER.format(where=_RANGE), page)
-        for book, findings in _judge(
-            starmap(Row, _streamed(cursor)), dict(balances), _by_user(calls), _by_user(summaries)
-        ):
+        for book, findings in _judge(_streamed(cursor), dict(balances), _by_user(calls), _by_user(summaries)):
             audit.users += 1
             audit.rows += book.rows
             advance(book.rows)
@@ -134,7 +132,7 @@ def _by_user(rows: Iterable[tuple[Any, ...]]) -> Days:
 
 
 def _judge(
-    ledger: Iterable[Row], balances: dict[str, Any], calls: Days, summaries: Days
+    ledger: Iterable[tuple[Any, ...]], balances: dict[str, Any], calls: Days, summaries: Days
 ) -> Iterator[tuple[Book, list[Finding]]]:
     """Each user's book, with all findings. `ledger` is in order; the others are taken from as users pass."""
     for user, rows in groupby(ledger, itemgetter(0)):

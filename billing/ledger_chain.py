@@ -7,10 +7,11 @@ what counts is whether there is any order of them that chains. Each row leads fr
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,7 +20,7 @@ import orjson
 CORRECTION = "correction:"
 _CREDITS = ("purchase", "subscription", "bonus")
 _CAUSES = ("invoice", "cause", "date")
-_MENTIONS = tuple(f'"{key}"' for key in _CAUSES)
+_MENTION = re.compile(f'"(?:{"|".join(_CAUSES)})"').search
 
 
 class Finding(NamedTuple):
@@ -61,27 +62,33 @@ class Book:
     _breaks: list[Finding] = field(default_factory=list)
     _causes: dict[tuple[str, str, Any], str] = field(default_factory=dict)
 
-    def walk(self, rows: Iterable[Row]) -> Book:
-        """Read the rows, in order of moment and id. Of them only those of one second are kept."""
+    def walk(self, rows: Iterable[tuple[Any, ...]]) -> Book:
+        """Read the cells of `Row`s, in order of moment and id. Of them only those of one second are kept."""
         second: str | None = None
-        group: list[Row] = []
-        start, chains = 0, True
+        group: list[tuple[Any, ...]] = []
+        start, balance, chains = 0, 0, True
         for row in rows:
+            _, moment, _, kind, amount, after, metadata = row
             self.rows += 1
-            if type(row.amount) is not int or type(row.after) is not int:
-                self._note(row, "amount", "whole numbers", f"{row.amount!r}, {row.after!r}")
-                self.total += row.amount if type(row.amount) is int else 0
+            if type(amount) is not int or type(after) is not int:
+                self._note(Row(*row), "amount", "whole numbers", f"{amount!r}, {after!r}")
+                self.total += amount if type(amount) is int else 0
                 continue
-            if row.moment is None or row.moment[:19] != second:
+            if moment is None or moment[:19] != second:
                 if not chains or self._breaks:
-                    self._close(group, start, chains)
-                second, group, start, chains = row.moment and row.moment[:19], [], self.balance, True
+                    balance = self._close(group, start, balance, chains)
+                second, group, start, chains = moment and moment[:19], [], balance, True
             group.append(row)
-            chains = chains and row.after == self.balance + row.amount
-            self.balance = row.after
-            self.total += row.amount
-            self._look_at(row)
-        self._close(group, start, chains)
+            chains = chains and after == balance + amount
+            balance = after
+            self.total += amount
+            # The usual rows are done with here: this loop is what the time of an audit goes to.
+            if kind != "usage" or amount > 0 or moment is None or moment[4:5] != "-":
+                if amount < 0 or metadata is not None or kind not in _CREDITS or moment is None or moment[4:5] != "-":
+                    self._look_at(Row(*row))
+            else:
+                self.used[moment[:10]] -= amount
+        self.balance = self._close(group, start, balance, chains)
         self.findings += self._breaks
         return self
 
@@ -91,17 +98,16 @@ class Book:
     def _look_at(self, row: Row) -> None:
         if row.moment is None or row.moment[4:5] != "-":
             self._note(row, "time", "a date and time", row.moment)
-        elif row.type == "usage":
-            self.used[row.moment[:10]] -= row.amount
         if row.type == "usage":
             if row.amount > 0:
                 self._note(row, "sign", "usage of 0 or less", row.amount)
+                self.used[str(row.moment)[:10]] -= row.amount
         elif not isinstance(row.type, str) or not row.type:
             self._note(row, "type", "a type", row.type if row.type is None else str(row.type))
         elif row.amount < 0:
             if row.type in _CREDITS and not (row.type == "bonus" and '"grant"' in str(row.metadata)):
                 self._note(row, "sign", f"{row.type} of 0 or more", row.amount)
-        elif row.metadata and any(word in str(row.metadata) for word in _MENTIONS):
+        elif row.metadata is not None and _MENTION(str(row.metadata)):
             self._compare_causes(row)
 
     def _compare_causes(self, row: Row) -> None:
@@ -117,19 +123,23 @@ class Book:
                 if first != row.id:
                     self._note(row, "cause", f"one entry for {key} {value}", f"{first} as well")
 
-    def _close(self, group: list[Row], start: int, chains: bool) -> None:
-        if not chains and not is_path(start, group):
-            self._follow(group, start)
-        elif not chains:
-            self.balance = start + sum(row.amount for row in group)
+    def _close(self, cells: list[tuple[Any, ...]], start: int, balance: int, chains: bool) -> int:
+        """The balance after the rows of a second."""
+        if chains and not self._breaks:
+            return balance
+        group = list(starmap(Row, cells))
+        if not chains:
+            whole = is_path(start, group)
+            balance = start + sum(row.amount for row in group) if whole else self._follow(group, start)
         # A correction says what the balance is: breaks before it are settled, if the sum of all entries says so too.
         # In a second with breaks no order is certain, so it is enough that one of its rows arrives at the sum.
         corrected = self._breaks and any(row.id.startswith(CORRECTION) for row in group)
         if corrected and any(row.after == self.total for row in group):
             self._breaks.clear()
-            self.balance = self.total
+            return self.total
+        return balance
 
-    def _follow(self, group: list[Row], balance: int) -> None:
+    def _follow(self, group: list[Row], balance: int) -> int:
         """Go on as far as rows chain; then a correction may lead anywhere, and any other row is a break."""
         waiting: dict[int, list[Row]] = defaultdict(list)
         for row in reversed(group):
@@ -147,7 +157,7 @@ class Book:
                 self._breaks.append(Finding(self.user, row.id, "chain", balance + row.amount, row.after))
             del left[row]
             balance = row.after
-        self.balance = balance
+        return balance
 
 
 def is_path(start: int, rows: list[Row]) -> bool:
