@@ -112,7 +112,7 @@ def post(entries: Iterable[Entry], *, by: Actor, then: Sequence[Step] = (), **au
     transaction, run after the entries; `audit_metadata` goes into each audit row beside `by`, `before` and `after`.
 
     Where D1's answer is lost, the call is sent again; after `ATTEMPTS` it raises `OutcomeUnknown`, and may be repeated
-    by the caller with the same ids. Never part of another transaction.
+    by the caller with the same ids. Never part of another transaction. Without entries nothing runs, `then` neither.
     """
     asked = list(entries)
     if not asked:
