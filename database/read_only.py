@@ -30,7 +30,8 @@ def read_only(alias: str = OMNICHAT) -> Iterator[BaseDatabaseWrapper]:
     try:
         yield connection
     finally:
-        connection.close()
+        # Django's own close for SQLite leaves a database in memory open.
+        BaseDatabaseWrapper.close(connection)
 
 
 def _is_missing_or_empty(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """What a verification finds, on SQLite and on the real D1 alike. Each test spoils one thing of a good database."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -179,7 +179,7 @@ def test_other_types_in_a_column_of_instants(sql: str, is_odd: bool, counted_odd
 
 
 @pytest.fixture(scope="module")
-def counted_odd() -> Any:
+def counted_odd() -> Iterator[Any]:
     """Whether the condition in SQL finds a value odd, in memory; a test below asks D1 too."""
     database = sqlite3.connect(":memory:")
     for migration in MIGRATIONS:
@@ -191,7 +191,8 @@ def counted_odd() -> Any:
         condition = by_column[table, column].condition.replace("{0}", "value")
         return bool(database.execute(f"SELECT {condition} FROM (SELECT {sql} AS value)").fetchone()[0])
 
-    return count
+    yield count
+    database.close()
 
 
 def test_odd_values_are_counted_by_column_with_a_few_of_them(run: Run, verified: Verify) -> None:
