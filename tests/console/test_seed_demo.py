@@ -17,7 +17,7 @@ from chat.models import ApiUsage, Conversation, DailyUsageSummary, Message, Subs
 from console.demo import COLUMNS, DemoRefused, refuse_what_is_no_demo, seed
 from console.demo_oddities import ROWS
 
-pytestmark = [pytest.mark.django_db(databases=["default", "omnichat"]), pytest.mark.both_engines]
+pytestmark = pytest.mark.django_db
 DAY = date(2026, 11, 22)
 
 
