@@ -42,7 +42,7 @@ def noting(method: Any) -> Any:
 
 
 def empty_written_tables(self: TransactionTestCase) -> None:
-    for alias in connections:
+    for alias in self._databases_names(include_mirrors=False):
         tables = _written.pop(alias, set())
         connection = connections[alias]
         if connection.in_atomic_block:
@@ -105,6 +105,11 @@ class SuiteRunner(DiscoverRunner):
         CursorWrapper._execute = noting(CursorWrapper._execute)  # type: ignore[method-assign]
         CursorWrapper._executemany = noting(CursorWrapper._executemany)  # type: ignore[method-assign]
         TransactionTestCase._fixture_teardown = empty_written_tables  # type: ignore[method-assign]
+
+    def setup_databases(self, **kwargs: Any) -> Any:
+        found = super().setup_databases(**kwargs)
+        _written.clear()
+        return found
 
     def get_resultclass(self) -> type[unittest.TextTestResult]:
         return Noting
