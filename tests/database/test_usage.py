@@ -22,7 +22,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def test_the_footer_tells_superusers_what_the_page_used(counted: SimpleNamespace, admin_client: Client) -> None:
     page = admin_client.get("/admin/")
-    assert "2 D1 requests, 51 rows read, 0 rows written" in page.content.decode()
+    assert "D1 requests 2, rows read 51, rows written 0" in page.content.decode()
     assert page["Server-Timing"] == 'omnichat;dur=1.2;desc="2 requests, 51 rows read, 0 rows written"'
 
 
