@@ -102,7 +102,8 @@ def test_killing_its_python_ends_the_server_the_engine_and_the_folder() -> None:
         url, directory = process.stdout.readline().split()
         process.kill()
     wait_until(lambda: not Path(directory).exists() and not is_up(url))
-    assert directory not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    # The server removes the folder shortly before it ends.
+    wait_until(lambda: directory not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout)
 
 
 def test_a_server_that_died_alone_takes_its_engine_along_at_the_stop() -> None:
