@@ -43,13 +43,14 @@ class DatabaseIntrospection(SQLiteDatabaseIntrospection):
                 None,
                 None,
                 None,
-                not notnull,
+                # SQLite lets a key of text be NULL; Django refuses a model whose key may be.
+                not (notnull or pk),
                 default,
                 collations.get(name),
                 primary == [name],
                 f'json_valid("{name.lower()}")' in schema,
             )
-            for _, name, data_type, notnull, default, _, hidden in columns
+            for _, name, data_type, notnull, default, pk, hidden in columns
             # Ordinary, virtual and stored columns; 1 is a hidden one of a virtual table.
             if hidden in (0, 2, 3)
         ]

@@ -92,6 +92,15 @@ def test_inspectdb_gives_models_that_work(d1: Any, tables: Any, capsys: Any) -> 
     assert module["ShelfBook"]._meta.get_field("author").remote_field.model is module["ShelfAuthor"]
 
 
+def test_models_of_keys_that_may_be_null_pass_the_checks_of_django(d1: Any, rows: Any, capsys: Any) -> None:
+    rows("CREATE TABLE note (id TEXT PRIMARY KEY, text TEXT)")
+    call_command("inspectdb", database=ALIAS)
+    module = labelled()
+    exec(capsys.readouterr().out.replace("models.Model)", "models.Model, metaclass=Labelled)"), module)
+    assert module["Note"].check() == []
+    assert module["Note"]._meta.get_field("text").null
+
+
 def labelled() -> dict[str, Any]:
     """A metaclass that puts the models of a text into an app that is not installed."""
 
