@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -47,8 +47,8 @@ class Endpoint:
 
     account: str
     database: str
-    token: str
-    read_token: str = ""
+    token: str = field(repr=False)
+    read_token: str = field(default="", repr=False)
     api_base: str = API_BASE
     timeout: float = 35.0
     connect_timeout: float = 5.0

@@ -14,6 +14,7 @@ DATABASES["..."] = {
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +40,7 @@ _ENDPOINT_OPTIONS = (
 )  # fmt: skip
 _OWN_OPTIONS = ("migrate_refusal", "max_batch_bytes")
 MAX_BATCH_BYTES = 50_000_000
+_TOKEN = re.compile(r"[!-~]*")
 
 
 class DatabaseWrapper(SQLiteDatabaseWrapper):
@@ -79,6 +81,9 @@ class DatabaseWrapper(SQLiteDatabaseWrapper):
         options = self.settings_dict["OPTIONS"]
         if unknown := sorted(options.keys() - {*_ENDPOINT_OPTIONS, *_OWN_OPTIONS}):
             raise ImproperlyConfigured(f"DATABASES[{self.alias!r}]['OPTIONS'] has unknown keys: {', '.join(unknown)}.")
+        for token in (self.settings_dict["PASSWORD"], options.get("read_token") or ""):
+            if not _TOKEN.fullmatch(token):  # The HTTP library would show all of it in its error.
+                raise ImproperlyConfigured(f"An API token of DATABASES[{self.alias!r}] has characters that none has.")
         return {"endpoint": self.endpoint, "max_batch_bytes": options.get("max_batch_bytes", MAX_BATCH_BYTES)}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> dbapi.Connection:

@@ -87,6 +87,19 @@ def sqlite(path: Path) -> dict[str, Any]:
     }
 
 
+def api_token(text: str) -> str:
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("it has characters that no API token has; copy it anew.")
+    return text
+
+
+def edit_token() -> str:
+    token = read("CLOUDFLARE_API_TOKEN", api_token, "")
+    if not token and "CLOUDFLARE_API_TOKEN" not in dict(PROBLEMS):
+        PROBLEMS.append(("CLOUDFLARE_API_TOKEN", "it is not set, and D1 answers nothing without one."))
+    return token
+
+
 @cache
 def api_base() -> str:
     return read("CLOUDFLARE_API_BASE", http_url, "https://api.cloudflare.com/client/v4")
@@ -97,9 +110,9 @@ def d1(account: str, database: str) -> dict[str, Any]:
         "ENGINE": "d1",
         "NAME": database,
         "USER": account,
-        "PASSWORD": read("CLOUDFLARE_API_TOKEN", str, ""),
+        "PASSWORD": edit_token(),
         "OPTIONS": {
-            "read_token": read("CLOUDFLARE_API_READ_TOKEN", str, ""),
+            "read_token": read("CLOUDFLARE_API_READ_TOKEN", api_token, ""),
             "api_base": api_base(),
             "migrate_refusal": "OmniChat's tables come from numbered SQL: run manage.py migrate_database.",
         },

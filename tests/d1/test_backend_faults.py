@@ -178,6 +178,19 @@ def test_settings_that_are_missing_or_unknown_are_named(connect: Any) -> None:
         d1.ensure_connection()
 
 
+@pytest.mark.parametrize("token", ["secret\nsecret", "secret\u20ac"])
+@pytest.mark.parametrize("option", ["read_token", None])
+def test_a_token_is_in_no_error_and_no_repr(connect: Any, engine: Engine, token: str, option: str | None) -> None:
+    d1 = connect(**({option: token} if option else {}))
+    assert engine.token not in repr(d1.endpoint)
+    assert engine.read_token not in repr(d1.endpoint)
+    if not option:
+        d1.settings_dict["PASSWORD"] = token
+    with pytest.raises(ImproperlyConfigured, match="characters that none has") as refused:
+        d1.ensure_connection()
+    assert "secret" not in str(refused.value)
+
+
 def test_connections_are_kept_alive_and_shared_by_threads(connect: Any, settings_of: Any, engine: Engine) -> None:
     endpoint = connect(pool_size=3).endpoint
     client = Client(endpoint)

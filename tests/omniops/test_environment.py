@@ -36,6 +36,15 @@ def test_a_wrong_value_stops_every_command_and_is_named(manage: Callable, name: 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("tokens", [{}, {"CLOUDFLARE_API_TOKEN": "secret\nsecret"}])
+def test_a_token_that_is_missing_or_broken_is_named_and_not_shown(manage: Callable, tokens: dict[str, str]) -> None:
+    done = manage("verify_database", OMNICHAT_DATABASE_URL="d1://account/database", **tokens)
+    assert done.returncode == 1
+    assert "CLOUDFLARE_API_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret\n" not in done.stderr
+
+
 def test_the_json_names_the_wrong_value_in_one_line(manage: Callable) -> None:
     done = manage("verify_database", "--json", OMNICHAT_DATABASE_URL="mysql://somewhere/x")
     error = json.loads(done.stdout)["error"]
