@@ -20,6 +20,7 @@ from database.filters import OneValueFilter, by_parent, by_period, by_seen
 from database.instants import Instant
 from database.listing import KeysetChangeList, WholePaginator
 from database.models import AuditLog, SchemaVersion
+from database.object_actions import actions_of
 from database.paging import Order, RowId
 from database.search import Exact, FirstOf, Search
 
@@ -156,6 +157,7 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
         if row is not None:
             context["links"] = self.links(row)
             context["labels"] = self.labels(row)
+            context["object_actions"] = actions_of(request, row)
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Saving

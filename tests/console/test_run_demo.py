@@ -103,7 +103,11 @@ def test_a_database_with_other_people_is_neither_changed_nor_served(manage) -> N
 
 
 def test_nothing_is_done_to_production(manage) -> None:
-    d1 = {"OMNICHAT_DATABASE_URL": "d1://account/database", "CLOUDFLARE_API_BASE": "https://192.0.2.1/client/v4"}
+    d1 = {
+        "OMNICHAT_DATABASE_URL": "d1://account/database",
+        "CLOUDFLARE_API_BASE": "https://192.0.2.1/client/v4",
+        "CLOUDFLARE_API_TOKEN": "token",
+    }
     ended = manage("run_demo", "--port", "0", **d1)
     assert (ended.returncode, "OMNICHAT_DATABASE_URL" in ended.stderr) == (1, True)
     ended = manage("run_demo", "--port", "0", CONSOLE_DATABASE_URL="postgres://nobody@192.0.2.1/console")

@@ -1,4 +1,4 @@
-"""Staff's own tables, in the console's database."""
+"""What staff did."""
 
 from __future__ import annotations
 

@@ -1,0 +1,5 @@
+"""The admin of the console's own tables. Each subject has a module; importing it registers its pages."""
+
+from console.admin import staff
+
+__all__ = ["staff"]
