@@ -26,7 +26,7 @@ def page_of_a_user(site: Site) -> str:
 def test_the_box_is_reached_by_slash_and_by_control_k(enter: Enter) -> None:
     page = enter("support")
     page.goto("/admin/chat/message/")
-    box = page.get_by_role("searchbox", name=re.compile("Find a user"))
+    box = page.get_by_role("searchbox", name=re.compile("Find by email"))
     page.keyboard.press("/")
     expect(box).to_be_focused()
     page.keyboard.type("a/b")
