@@ -54,6 +54,9 @@ DATABASE_ROUTERS = ["database.router.OmniChatRouter"]
 SQL_MIGRATIONS_DIR = BASE_DIR / "migrations"
 CLERK_SECRET_KEY = read("CLERK_SECRET_KEY", str, "")
 CLERK_API_BASE = read("CLERK_API_BASE", http_url, "https://api.clerk.com/v1")
+BACKUP_STORAGE = read("BACKUP_STORAGE", backup_storage, "") or str(VAR_DIR / "backups")
+BACKUP_AGE_RECIPIENT = read("BACKUP_AGE_RECIPIENT", age_recipient, "")
+BACKUP_AGE_IDENTITY = read("BACKUP_AGE_IDENTITY", age_identity, "")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -64,6 +67,8 @@ INSTALLED_APPS = [
     "database",
     "import_export",
     "csp",
+    "django_tasks",
+    "django_tasks_db",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -139,6 +144,10 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
+
+# The queue of jobs is a table of `default`. A process that serves works it off in a thread of its own.
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+JOBS_EMBEDDED = True
 
 # A form of 1,000 fields is nothing that a page here makes.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000

@@ -1,5 +1,6 @@
 """The console's own tables, in the `default` database. Each subject has a module."""
 
+from console.models.job import Job, JobState, ScheduleEntry
 from console.models.staff import StaffEvent
 
-__all__ = ["StaffEvent"]
+__all__ = ["Job", "JobState", "ScheduleEntry", "StaffEvent"]

@@ -1,0 +1,31 @@
+"""The kinds of jobs that there are. Importing this registers them; `console/apps.py` does so at the start."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from billing.allowance import give_allowances, today
+from console.jobs import Failure, Run, kind
+
+
+@kind("battery.allowance", title="Daily allowance", permission="console.change_job")
+def allowance(run: Run) -> dict[str, Any]:
+    """Credit the allowance of a UTC day (`{"date": "2026-11-22"}`, today without one). Begun again, it credits once."""
+    given_day = run.arguments.get("date")
+    day = date.fromisoformat(given_day) if given_day else today()
+    seen = 0
+
+    def advance(users: int) -> None:
+        nonlocal seen
+        seen += users
+        run.advance(seen, message=f"Allowances of {day}")
+
+    given = give_allowances(day, by=run.actor or "schedule", advance=advance)
+    for missed, users in sorted(given.missed.items()):
+        run.log(f"{missed} was missed by {users:,} users: give it by reset_daily_battery --date {missed}")
+    if given.problems:
+        for problem in given.problems[:100]:
+            run.log(problem)
+        raise Failure(f"{len(given.problems):,} users could not be credited; the first: {given.problems[0]}")
+    return {"date": str(day), "credited": given.credited, "units": given.units, "given_before": given.given}
