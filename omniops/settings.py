@@ -54,9 +54,6 @@ DATABASE_ROUTERS = ["database.router.OmniChatRouter"]
 SQL_MIGRATIONS_DIR = BASE_DIR / "migrations"
 CLERK_SECRET_KEY = read("CLERK_SECRET_KEY", str, "")
 CLERK_API_BASE = read("CLERK_API_BASE", http_url, "https://api.clerk.com/v1")
-BACKUP_STORAGE = read("BACKUP_STORAGE", backup_storage, "") or str(VAR_DIR / "backups")
-BACKUP_AGE_RECIPIENT = read("BACKUP_AGE_RECIPIENT", age_recipient, "")
-BACKUP_AGE_IDENTITY = read("BACKUP_AGE_IDENTITY", age_identity, "")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
