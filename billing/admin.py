@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 
 from billing.forms import PlanForm, SubscriptionForm
+from billing.ledger_page import LedgerMixin, ledger_url
 from billing.models import (
     BatteryTransaction,
     StoredStatus,
@@ -157,11 +158,11 @@ class UserBatteryAdmin(OfUserAdmin):
     )
 
     def links(self, row: UserBattery) -> list[tuple[str, str]]:
-        return [("Transactions", cells.list_url(BatteryTransaction, user=row.pk))]
+        return [("Ledger", ledger_url(row.pk)), ("Transactions", cells.list_url(BatteryTransaction, user=row.pk))]
 
 
 @admin.register(BatteryTransaction)
-class BatteryTransactionAdmin(OfUserAdmin):
+class BatteryTransactionAdmin(LedgerMixin, OfUserAdmin):
     key = cells.column("id", cells.identifier, "id")
     kind = cells.column("type", cells.state(TransactionType.values), "type")
     change = cells.column("amount", cells.signed_units, "amount")
@@ -188,3 +189,6 @@ class BatteryTransactionAdmin(OfUserAdmin):
         ),
         "A user's Clerk id, a payment intent (pi_), the id of a transaction, or the beginning of the user's email.",
     )
+
+    def links(self, row: BatteryTransaction) -> list[tuple[str, str]]:
+        return [("Ledger", ledger_url(row.user_id))] if row.user_id else []

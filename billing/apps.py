@@ -6,5 +6,8 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from billing import verification
+        from billing.ledger_page import offer_ledger
+        from database.object_actions import offer
 
         verification.register()
+        offer("chat.user", offer_ledger)
