@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -63,6 +64,16 @@ def choice(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
             raise ValueError(f"{text!r} is none of {', '.join(choices)}.")
+        return text
+
+    return parse
+
+
+def checked(check: Callable[[str], Any]) -> Callable[[str], str]:
+    """The text itself, once `check` has read it without a ValueError."""
+
+    def parse(text: str) -> str:
+        check(text)
         return text
 
     return parse
@@ -150,3 +161,36 @@ def omnichat_database(local: dict[str, Any]) -> dict[str, Any]:
         PROBLEMS.append(("CLOUDFLARE_ACCOUNT_ID", "D1_DATABASE_ID is set and this is not; set both, or neither."))
         return REFUSING
     return read("D1_DATABASE_ID", lambda _: omnichat_url(f"d1://{account}/{database}"), REFUSING)
+
+
+#: What each role may grant alone, in units: a grant, a UTC day, and one recipient in 30 days.
+USUAL_GRANT_LIMITS = {
+    "Support": {"grant": 5_000, "day": 20_000, "recipient": 20_000},
+    "Billing": {"grant": 50_000, "day": 200_000, "recipient": 200_000},
+}
+_GRANTING = (*USUAL_GRANT_LIMITS, "Operator", "Auditor")
+_LIMITED = ("grant", "day", "recipient")
+
+
+def grant_limits(text: str) -> dict[str, dict[str, int | None]]:
+    """`{"Support": {"grant": 5000, "day": 20000, "recipient": null}}`. What it does not name stays as it is."""
+    try:
+        given = json.loads(text)
+    except ValueError:
+        raise ValueError('it is no JSON; give {"Support": {"grant": 5000, "day": 20000}}.') from None
+    if not isinstance(given, dict) or not all(isinstance(limits, dict) for limits in given.values()):
+        raise ValueError('it maps no roles to limits; give {"Support": {"grant": 5000, "day": 20000}}.')
+    for role, limits in given.items():
+        if role not in _GRANTING:
+            raise ValueError(f"{role!r} is no role; name {', '.join(_GRANTING)}.")
+        for name, units in limits.items():
+            _check_limit(role, name, units)
+    nothing = dict.fromkeys(_LIMITED, 0)
+    return USUAL_GRANT_LIMITS | {role: USUAL_GRANT_LIMITS.get(role, nothing) | limits for role, limits in given.items()}
+
+
+def _check_limit(role: str, name: str, units: Any) -> None:
+    if name not in _LIMITED:
+        raise ValueError(f"{role} has no limit called {name!r}; name {', '.join(_LIMITED)}.")
+    if units is not None and (type(units) is not int or units < 0):
+        raise ValueError(f"{role}'s {name} is {json.dumps(units)}; give a whole number of units, or null for no limit.")

@@ -8,11 +8,16 @@ from pathlib import Path
 from csp.constants import NONE, SELF
 from django.core.management.utils import get_random_secret_key
 
+from database.archive_crypto import identities, recipient
+from database.backup_address import address
 from omniops.environment import (
     PROBLEMS,
     REFUSING,
+    USUAL_GRANT_LIMITS,
+    checked,
     console_url,
     flag,
+    grant_limits,
     http_url,
     kept,
     omnichat_database,
@@ -54,6 +59,10 @@ DATABASE_ROUTERS = ["database.router.OmniChatRouter"]
 SQL_MIGRATIONS_DIR = BASE_DIR / "migrations"
 CLERK_SECRET_KEY = read("CLERK_SECRET_KEY", str, "")
 CLERK_API_BASE = read("CLERK_API_BASE", http_url, "https://api.clerk.com/v1")
+BACKUP_STORAGE = read("BACKUP_STORAGE", checked(address), str(VAR_DIR / "backups"))
+BACKUP_AGE_RECIPIENT = read("BACKUP_AGE_RECIPIENT", checked(recipient), "")
+BACKUP_AGE_IDENTITY = read("BACKUP_AGE_IDENTITY", checked(identities), "")
+GRANT_LIMITS = read("GRANT_LIMITS", grant_limits, USUAL_GRANT_LIMITS)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
