@@ -164,7 +164,7 @@ def omnichat_database(local: dict[str, Any]) -> dict[str, Any]:
 
 
 #: What each role may grant alone, in units: a grant, a UTC day, and one recipient in 30 days.
-USUAL_GRANT_LIMITS = {
+USUAL_GRANT_LIMITS: dict[str, dict[str, int | None]] = {
     "Support": {"grant": 5_000, "day": 20_000, "recipient": 20_000},
     "Billing": {"grant": 50_000, "day": 200_000, "recipient": 200_000},
 }

@@ -1,6 +1,7 @@
 """The console's own tables, in the `default` database. Each subject has a module."""
 
+from console.models.grant import Grant, GrantBulk
 from console.models.job import Job, JobState, ScheduleEntry
 from console.models.staff import StaffEvent
 
-__all__ = ["Job", "JobState", "ScheduleEntry", "StaffEvent"]
+__all__ = ["Grant", "GrantBulk", "Job", "JobState", "ScheduleEntry", "StaffEvent"]
