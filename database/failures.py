@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,6 +26,7 @@ _D1_SENTENCES = (
     ("D1 did not answer", "D1 did not answer in time: try again in a minute."),
     ("The connection to D1 was lost", "The connection to Cloudflare was lost while it answered: try again."),
 )
+_ABSENT = re.compile(r"no such (table|column): (\S+)")
 # What d1 says in whole sentences, with the way out.
 _TOLD_BY_D1 = ("Cloudflare refused", "Cloudflare knows no such", "The rate limit of", "The outcome is unknown")
 
@@ -39,4 +41,7 @@ def sentence(error: Exception, connection: BaseDatabaseWrapper | Any) -> str:
     for beginning, found in _D1_SENTENCES:
         if str(error).startswith(beginning):
             return found
+    if absent := _ABSENT.search(str(error)):
+        what = f"{absent[1]} {absent[2].rstrip(':')}"
+        return f"There is no {what}: run manage.py setup_database, which makes what is missing."
     return str(error) if str(error).startswith(_TOLD_BY_D1) else f"The database says: {error}"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from hypothesis import given
@@ -22,6 +23,7 @@ from console.demo import seed
 from database.models import AuditLog
 
 pytestmark = pytest.mark.django_db
+ON_D1 = settings.DATABASES["omnichat"]["ENGINE"] == "d1"
 
 
 def execute(sql: str, *params: Any) -> list[tuple[Any, ...]]:
@@ -318,3 +320,43 @@ def test_two_separate_circles_are_no_path():
     rows = [Row("a", "", str(n), "", *pair, None) for n, pair in enumerate([(5, 5), (-5, 0), (5, 105), (-5, 100)])]
     assert is_path(0, rows[:2])
     assert not is_path(0, rows)
+
+
+def test_payment_intents_are_compared_a_page_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ledger_audit, "PAGE_ROWS", 2)
+    for number in range(7):
+        row(str(number), f"user_{number}", 10, 10, type="purchase", intent="pi_1" if number % 2 else f"pi_{number}")
+    row("lost", "user_8", -3, -3, type="refund", intent="pi_1")
+    causes = [finding.row for finding in audit_ledgers().drift if finding.kind == "cause"]
+    assert causes == ["3", "5"]
+
+
+@pytest.mark.skipif(ON_D1, reason="of SQLite's planner, which both have")
+def test_no_read_of_the_audit_goes_through_a_whole_table_unordered():
+    page = ["", "", 0, 5]
+    told = " ".join(line[-1] for line in execute(f"EXPLAIN QUERY PLAN {ledger_audit._PAID}", *page))
+    assert "SEARCH battery_transactions USING INDEX transactions_by_payment_intent" in told
+    assert "TEMP B-TREE" not in told
+    ledger = ledger_audit._LEDGER.format(where=ledger_audit._RANGE)
+    told = " ".join(line[-1] for line in execute(f"EXPLAIN QUERY PLAN {ledger}", "", None, None))
+    assert "SEARCH battery_transactions USING INDEX transactions_by_user" in told
+    assert "TEMP B-TREE" not in told
+
+
+@pytest.mark.skipif(not ON_D1, reason="of D1 alone")
+def test_the_comparison_with_calls_and_summaries_takes_few_requests():
+    seed(60, 3_000, seed=1, day=datetime(2026, 11, 22, tzinfo=UTC).date())
+    execute("UPDATE api_usage SET battery_used = battery_used + 1 WHERE id = (SELECT min(id) FROM api_usage)")
+    usage = connections["omnichat"].usage
+    usage.reset()
+    kinds = {finding.kind for finding in audit_ledgers().drift}
+    assert kinds == {"usage", "summary"}
+    # The bounds and four tables; whoever is suspect again; payment intents in two; entries of nobody.
+    assert usage.requests <= 5 + 1 + 2 + 1
+
+
+def test_a_database_without_tables_names_the_remedy(manage: Any):
+    for command in ("audit_battery", "reset_daily_battery"):
+        ended = manage(command, "--json")
+        assert ended.returncode == 1
+        assert "setup_database" in json.loads(ended.stdout)["error"]

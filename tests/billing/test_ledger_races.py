@@ -43,14 +43,18 @@ for number in range(int(sys.argv[1]), int(sys.argv[2])):
 print("done", flush=True)
 """
 
+# Tells of each portion of users, and waits until it is told to go on.
 RESET = """
-import django
+import sys, django
 django.setup()
 from datetime import date
 from billing import allowance
-allowance.PORTION = 2
+allowance.PORTION = 7
+def advance(users):
+    print(users, flush=True)
+    sys.stdin.readline()
 print("ready", flush=True)
-allowance.give_allowances(date(2026, 11, 22), by="killed")
+allowance.give_allowances(date(2026, 11, 22), by="killed", advance=advance)
 """
 
 
@@ -158,6 +162,7 @@ def writer(file: Path, first: int, end: int, program: str = WRITER) -> subproces
         [sys.executable, "-c", program, str(first), str(end)],
         cwd=ROOT,
         env=environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -236,18 +241,25 @@ def test_a_call_is_one_request(django_assert_num_queries: Any):
     assert usage.requests == 2
 
 
-def test_two_resets_at_once_and_a_killed_one_credit_once(file: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_reset_that_was_killed_midway_is_finished_by_two_at_once(file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(allowance, "PORTION", 7)
     rows("INSERT INTO users (id, email) SELECT 'many_' || value, value FROM json_each(%s)", json.dumps(list(range(60))))
     rows("INSERT INTO user_subscriptions (id, user_id, plan_id, status) SELECT id, id, 'power', 'active' FROM users")
-    credited: list[int] = []
     killed = writer(file, 0, 0, RESET)
+    assert killed.stdin is not None
     assert killed.stdout is not None
-    killed.stdout.readline()
-    time.sleep(0.05)
-    at_once(*[lambda: credited.append(give_allowances(date(2026, 11, 22), by="test").credited)] * 3)
+    assert [killed.stdout.readline() for _ in range(2)] == ["ready\n", "7\n"]
+    for _ in range(2):
+        killed.stdin.write("go on\n")
+        killed.stdin.flush()
+        assert killed.stdout.readline() == "7\n"
     killed.kill()
     killed.communicate()
+    assert rows("SELECT count(*), sum(total_balance) FROM user_battery") == [(21, 21 * 1500)]
+    assert_books_agree()
+    credited: list[int] = []
+    at_once(*[lambda: credited.append(give_allowances(date(2026, 11, 22), by="test").credited)] * 3)
+    assert sum(credited) == 65 - 21
     assert rows("SELECT DISTINCT total_balance, last_daily_reset FROM user_battery") == [(1500, "2026-11-22")]
-    assert sum(credited) <= 65
+    assert rows("SELECT count(*) FROM battery_transactions") == [(65,)]
     assert_books_agree()
