@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, time
 from typing import Any
 
+from django.utils.translation import gettext_lazy
+
 from billing.allowance import give_allowances, today
+from console import schedule
 from console.jobs import Failure, Run, kind
 
 
@@ -29,3 +32,12 @@ def allowance(run: Run) -> dict[str, Any]:
             run.log(problem)
         raise Failure(f"{len(given.problems):,} users could not be credited; the first: {given.problems[0]}")
     return {"date": str(day), "credited": given.credited, "units": given.units, "given_before": given.given}
+
+
+schedule.register(
+    "allowance",
+    gettext_lazy("Daily allowance"),
+    "battery.allowance",
+    at=time(0, 5),
+    arguments=lambda now: {"date": str(now.astimezone(UTC).date())},
+)

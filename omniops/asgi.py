@@ -8,3 +8,7 @@ from django.core.management import call_command
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "omniops.settings")
 application = get_asgi_application()
 call_command("check")
+
+from console.worker import embed  # noqa: E402  models have to be loaded first
+
+embed()

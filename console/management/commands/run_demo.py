@@ -7,8 +7,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from console import demo_server
+from console.dashboard import count_figures
 from console.demo import DemoRefused, refuse_other_people, refuse_what_is_no_demo, seed
 from console.demo_logins import Login, make_logins, refuse_real_staff
+from console.worker import embed
 
 USERS, MESSAGES, SEED = 200, 4_000, 1
 
@@ -28,6 +30,7 @@ class Command(BaseCommand):
             logins = self._prepare()
             with demo_server.listening(port) as server:
                 self._tell(server.server_port, logins)
+                embed()
                 demo_server.serve(server)
         except KeyboardInterrupt:
             raise CommandError("Interrupted before it served. make demo goes on where it stopped.") from None
@@ -46,6 +49,7 @@ class Command(BaseCommand):
         refuse_real_staff()
         call_command("setup_database")
         seed(USERS, MESSAGES, seed=SEED, day=datetime.now(UTC).date())
+        count_figures()
         return make_logins()
 
     def _tell(self, port: int, logins: list[Login]) -> None:
