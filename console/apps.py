@@ -6,7 +6,7 @@ class ConsoleConfig(AppConfig):
     name = "console"
 
     def ready(self) -> None:
-        from console import job_kinds  # noqa: F401
+        from console import figure_jobs, job_kinds, needs  # noqa: F401
         from console.exchange_events import record_exchange
         from console.roles import make_roles
         from database.exchange import exchanged

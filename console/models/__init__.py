@@ -3,5 +3,6 @@
 from console.models.grant import Grant, GrantBulk
 from console.models.job import Job, JobState, ScheduleEntry
 from console.models.staff import StaffEvent
+from console.models.summary import Summary
 
-__all__ = ["Grant", "GrantBulk", "Job", "JobState", "ScheduleEntry", "StaffEvent"]
+__all__ = ["Grant", "GrantBulk", "Job", "JobState", "ScheduleEntry", "StaffEvent", "Summary"]

@@ -1,0 +1,15 @@
+"""Counts the figures of the home page, every hour and when somebody asks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from console.dashboard import count_figures
+from console.jobs import Run, kind
+
+KIND = "figures.count"
+
+
+@kind(KIND, title="Figures of the home page")
+def count(run: Run) -> dict[str, Any]:
+    return {"counted_at": count_figures().counted_at.isoformat()}
