@@ -161,7 +161,8 @@ class Client:
             raise Retry(lost, ran=True) from error
         except (HTTPError, OSError) as error:
             raise Retry(OperationalError(f"The connection to D1 was lost: {error}"), ran=True) from error
-        self._budget.tell(response.headers.get("x-ratelimit-remaining"))
+        after = response.headers.get("retry-after", "") if response.status == 429 else ""
+        self._budget.tell(response.headers.get("x-ratelimit-remaining"), float(after) if after.isdigit() else None)
         if response.status != 200:
             raise _refusal(response)
         return response
@@ -176,6 +177,21 @@ class Client:
             raise OperationalError(f"No connection to D1: {error}") from error
         if response.status != 200:
             raise _refusal(response)
+        return dict(orjson.loads(response.data)["result"])
+
+    def post(self, path: str, body: Any = None) -> dict[str, Any]:
+        """The `result` of a POST below the database's own path. It is sent once; OutcomeUnknown if its answer is lost."""
+        headers = {"authorization": f"Bearer {self.endpoint.token}", "content-type": "application/json"}
+        self._budget.spend()
+        try:
+            response = self._pool.request("POST", self._path + path, body=dumps(body or {}), headers=headers)
+        except (NewConnectionError, ConnectTimeoutError) as error:
+            raise OperationalError(f"No connection to D1: {error}") from error
+        except (HTTPError, OSError) as error:
+            raise OutcomeUnknown(str(error)) from error
+        if response.status not in (200, 202):
+            refusal = _refusal(response)
+            raise refusal.error if isinstance(refusal, Retry) else refusal
         return dict(orjson.loads(response.data)["result"])
 
 

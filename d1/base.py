@@ -10,7 +10,7 @@ DATABASES["..."] = {
 """
 
 # django-stubs know neither the private parts of a wrapper nor that its classes may be replaced.
-# mypy: disable-error-code="assignment,attr-defined"
+# mypy: disable-error-code="assignment,attr-defined,dict-item"
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3.base import DatabaseWrapper as SQLiteDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
-from d1 import dbapi
+from d1 import dbapi, decimals
 from d1.api import Endpoint, client_for
 from d1.client import DatabaseClient
 from d1.creation import DatabaseCreation
@@ -32,6 +32,7 @@ from d1.features import DatabaseFeatures
 from d1.introspection import DatabaseIntrospection
 from d1.operations import DatabaseOperations
 from d1.schema import DatabaseSchemaEditor
+from d1.statement import render
 from d1.streaming_cursor import StreamingCursor
 
 # The options that go to the endpoint as they are; the rest are the wrapper's own.
@@ -41,6 +42,8 @@ _ENDPOINT_OPTIONS = (
 _OWN_OPTIONS = ("migrate_refusal", "max_batch_bytes")
 MAX_BATCH_BYTES = 50_000_000
 _TOKEN = re.compile(r"[!-~]*")
+# https://www.sqlite.org/datatype3.html#determination_of_column_affinity
+_TEXT_TYPE = re.compile(r"^(?!.*INT).*(?:CHAR|CLOB|TEXT)|BLOB|^$", re.IGNORECASE)
 
 
 class DatabaseWrapper(SQLiteDatabaseWrapper):
@@ -56,12 +59,14 @@ class DatabaseWrapper(SQLiteDatabaseWrapper):
     ops_class = DatabaseOperations
 
     connection: dbapi.Connection | None
+    data_types = {**SQLiteDatabaseWrapper.data_types, "DecimalField": decimals.column_type}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Both outlive the connection, which Django closes at the end of every request.
         self.usage = dbapi.Usage()
         self.find_failing_statement = False
+        self._text_columns: set[tuple[str, str]] = set()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -82,8 +87,9 @@ class DatabaseWrapper(SQLiteDatabaseWrapper):
         if unknown := sorted(options.keys() - {*_ENDPOINT_OPTIONS, *_OWN_OPTIONS}):
             raise ImproperlyConfigured(f"DATABASES[{self.alias!r}]['OPTIONS'] has unknown keys: {', '.join(unknown)}.")
         for token in (self.settings_dict["PASSWORD"], options.get("read_token") or ""):
-            if not _TOKEN.fullmatch(token):  # The HTTP library would show all of it in its error.
-                raise ImproperlyConfigured(f"An API token of DATABASES[{self.alias!r}] has characters that none has.")
+            # The HTTP library would show all of it in its error. A wrong password is an error of the database.
+            if not _TOKEN.fullmatch(token):
+                raise dbapi.OperationalError(f"An API token of DATABASES[{self.alias!r}] has characters that none has.")
         return {"endpoint": self.endpoint, "max_batch_bytes": options.get("max_batch_bytes", MAX_BATCH_BYTES)}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> dbapi.Connection:
@@ -175,6 +181,23 @@ class DatabaseWrapper(SQLiteDatabaseWrapper):
         assert self.connection is not None
         with self.wrap_database_errors:
             self.connection.guard(name, sql_condition, params)
+
+    def is_numeric(self, table: str, column: str) -> bool:
+        """Whether a column holds numbers rather than text, so that it keeps 15 digits of a decimal.
+
+        Asked once for each column of text. A table that is not there yet is made by the open block.
+        """
+        if (table, column) not in self._text_columns:
+            self.ensure_connection()
+            assert self.connection is not None
+            sql = "SELECT type FROM pragma_table_xinfo(%s) WHERE lower(name) = lower(%s)"
+            with self.wrap_database_errors:
+                (answer,) = self.connection.read([render(sql, [table, column])])
+            if answer.rows and not _TEXT_TYPE.search(answer.rows[0][0]):
+                return True
+            if answer.rows:
+                self._text_columns.add((table, column))
+        return False
 
     # Foreign keys are always on. In a block they can be deferred to its end, which is all that fixtures need.
 

@@ -15,6 +15,7 @@ from django.db.models import Case, Value
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, In
 
+from d1.decimals import stored
 from d1.statement import adapt, dumps
 
 # A parameter has 2,000,000 bytes at the most. Rows are packed to the first; one that alone is larger than the second
@@ -120,7 +121,7 @@ def update(compiler: Any) -> tuple[str, tuple[Any, ...]] | None:
     if any(list(keyed or ()) != keys for _, keyed in cases) or query.get_initial_alias() != meta.db_table:
         return None
     taken = [(meta.pk, keys), *((field, list((keyed or {}).values())) for field, keyed in cases)]
-    prepared = [[adapt(f.get_db_prep_save(value, connection)) for value in values] for f, values in taken]
+    prepared = [[adapt(f.get_db_prep_save(stored(f, value), connection)) for value in values] for f, values in taken]
     columns = [_Column(place, taken[place][0], values) for place, values in enumerate(prepared)]
     if query.count_active_tables() != 1 or not all(column.is_json for column in columns):
         return None

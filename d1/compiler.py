@@ -15,7 +15,7 @@ from django.db.models.expressions import Col
 from django.db.models.sql import compiler as django
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI
 
-from d1 import bulk, dialect
+from d1 import bulk, decimals, dialect
 
 MAX_TERMS = 5
 
@@ -83,6 +83,11 @@ class SQLCompiler(django.SQLCompiler):
 
 
 class SQLInsertCompiler(django.SQLInsertCompiler, SQLCompiler):
+    def prepare_value(self, field: Any, value: Any) -> Any:
+        value = decimals.stored(field, value)
+        decimals.check(self.connection, self.query.get_meta().db_table, field, value)
+        return super().prepare_value(field, value)
+
     def as_sql(self) -> Any:
         if self.query.fields and len(self.query.objs) > 1 and not self.returning_fields:
             rows = bulk.insert(self)
@@ -150,7 +155,14 @@ class SQLDeleteCompiler(django.SQLDeleteCompiler, SQLCompiler):
 
 class SQLUpdateCompiler(django.SQLUpdateCompiler, SQLCompiler):
     def as_sql(self) -> Any:
-        return bulk.update(self) or super().as_sql()
+        table = self.query.get_meta().db_table
+        for field, _, value in self.query.values:
+            for each in decimals.values_of(value):
+                decimals.check(self.connection, table, field, each)
+        if rows := bulk.update(self):
+            return rows
+        self.query.values = [(field, model, decimals.stored(field, value)) for field, model, value in self.query.values]
+        return super().as_sql()
 
 
 class SQLAggregateCompiler(django.SQLAggregateCompiler, SQLCompiler):

@@ -11,9 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 from django.db import NotSupportedError
-from django.db.models import StdDev, Variance, functions, lookups
+from django.db.models import Case, ExpressionWrapper, Func, StdDev, Value, Variance, Window, functions, lookups
+from django.db.models.expressions import CombinedExpression, OrderBy
 from django.db.models.sql.where import AND, OR, WhereNode
 
+from d1 import decimals
 from d1.statement import adapt, dumps
 
 Sql = tuple[str, Any]
@@ -68,6 +70,8 @@ _TEXT_FORMS = {
 
 def long_list(node: Any, compiler: Any, connection: Any) -> Sql | None:
     """`IN` with many values, from one JSON parameter."""
+    if exact := decimals.compared(node, compiler, connection):
+        return exact
     if not node.rhs_is_direct_value() or len(node.rhs) <= LONG_LIST or not hasattr(node.lhs, "as_sql"):
         return None
     lhs, lhs_params = node.process_lhs(compiler, connection)
@@ -106,6 +110,7 @@ def refuse_hash(node: Any, compiler: Any, connection: Any) -> Sql | None:
 
 def variance(node: Any, compiler: Any, connection: Any) -> Sql:
     """Variance and standard deviation by sums, which SQLite adds up without loss (Kahan-Babuska)."""
+    decimals.computed(node, compiler, connection)
     connection.ops.check_expression_support(node)
     sql, params = compiler.compile(node.get_source_expressions()[0])
     where, where_params = "", []
@@ -156,6 +161,19 @@ _TRANSLATIONS: dict[type, Translation] = {
     lookups.PatternLookup: text_lookup,
     lookups.IExact: text_lookup,
     lookups.In: long_list,
+    lookups.Exact: decimals.compared,
+    lookups.GreaterThan: decimals.compared,
+    lookups.GreaterThanOrEqual: decimals.compared,
+    lookups.LessThan: decimals.compared,
+    lookups.LessThanOrEqual: decimals.compared,
+    lookups.Range: decimals.compared,
+    OrderBy: decimals.ordered,
+    Value: decimals.plain_value,
+    Case: decimals.computed,
+    CombinedExpression: decimals.computed,
+    ExpressionWrapper: decimals.computed,
+    Func: decimals.computed,
+    Window: decimals.computed,
     lookups.Regex: refuse_regex,
     WhereNode: long_chain,
     StdDev: variance,

@@ -57,6 +57,9 @@ EXPECTED_FAILURES = {
             for lookup in ("exact", "greaterthan", "lessthan")
         ),
     },
+    "Arithmetic with decimals of more than 15 digits raises NotSupportedError: D1 computes them as floats.": {
+        "expressions.tests.ExpressionsNumericTests.test_decimal_expression",
+    },
     "D1 has no BEGIN, COMMIT and ROLLBACK to be logged.": {
         "backends.base.test_base.DatabaseWrapperLoggingTests.test_commit_debug_log",
         "backends.base.test_base.DatabaseWrapperLoggingTests.test_rollback_debug_log",
@@ -137,4 +140,7 @@ class DatabaseFeatures(SQLiteDatabaseFeatures):
 
     @cached_property
     def django_test_skips(self) -> dict[str, set[str]]:
-        return {**super().django_test_skips, **SKIPS}
+        found = {**super().django_test_skips, **SKIPS}
+        # Here such decimals stand in columns of text.
+        del found["SQLite stores values rounded to 15 significant digits."]
+        return found

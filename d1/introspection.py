@@ -10,12 +10,20 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.backends.base.introspection import TableInfo
 from django.db.backends.sqlite3.introspection import DatabaseIntrospection as SQLiteDatabaseIntrospection
-from django.db.backends.sqlite3.introspection import FieldInfo, get_field_size
+from django.db.backends.sqlite3.introspection import FieldInfo, FlexibleFieldLookupDict, get_field_size
+
+from d1.decimals import WIDE_TYPE
 
 _SCHEMA = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = %s"
 
 
+class _Types(FlexibleFieldLookupDict):
+    base_data_types_reverse = {**FlexibleFieldLookupDict.base_data_types_reverse, WIDE_TYPE: "DecimalField"}
+
+
 class DatabaseIntrospection(SQLiteDatabaseIntrospection):
+    data_types_reverse = _Types()
+
     def get_table_list(self, cursor: Any) -> list[TableInfo]:
         # D1's own tables may not be read, and wrangler's list of migrations is not the application's.
         cursor.execute(r"""

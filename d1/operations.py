@@ -13,7 +13,7 @@ from django.db import DatabaseError, NotSupportedError
 from django.db.backends.sqlite3.operations import DatabaseOperations as SQLiteDatabaseOperations
 from django.db.models.constants import OnConflict
 
-from d1 import bulk, durations, temporal
+from d1 import bulk, decimals, durations, temporal
 from d1.exact import as_text, from_text
 from d1.failures import OperationalError
 from d1.statement import literal, render, template
@@ -87,6 +87,12 @@ class DatabaseOperations(SQLiteDatabaseOperations):
     def convert_floatfield_value(self, value: Any, expression: Any, connection: Any) -> Any:
         """JSON knows no difference between 819.0 and 819."""
         return float(value) if isinstance(value, int) else value
+
+    def get_decimalfield_converter(self, expression: Any) -> Any:
+        return decimals.converter(expression)
+
+    def adapt_decimalfield_value(self, value: Any, max_digits: Any = None, decimal_places: Any = None) -> Any:
+        return decimals.adapted(value, max_digits, decimal_places)
 
     def return_insert_columns(self, fields: Any) -> Sql:
         # As text, for a key above 2^53 would come back rounded.

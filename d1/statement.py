@@ -23,6 +23,8 @@ MAX_PARAMS = 100
 MAX_BYTES = 100_000
 # Above this a BLOB is bound as an array of numbers: longer on the wire, but no part of the statement's 100,000 bytes.
 BLOB_LITERAL_BYTES = 1000
+# A decimal that is longer for its zeros alone is sent with an exponent.
+MAX_ZEROS = 1000
 
 _TOKEN = re.compile(
     r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -200,7 +202,8 @@ def _float(value: float) -> float | None:
 # The same adapters as Django's sqlite3 backend registers with the sqlite3 module.
 _ADAPTERS: dict[type, Callable[[Any], Any]] = {
     float: _float,
-    decimal.Decimal: str,
+    # Without an exponent, by which equal numbers would be texts that differ.
+    decimal.Decimal: lambda value: f"{value:f}" if abs(value.adjusted()) < MAX_ZEROS else str(value),
     datetime.datetime: lambda value: value.isoformat(" "),
     datetime.date: lambda value: value.isoformat(),
     bytearray: bytes,

@@ -51,3 +51,17 @@ class Value(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class Measure(models.Model):
+    """Decimals with more digits than a float has, beside one with fewer."""
+
+    wide = models.DecimalField(max_digits=38, decimal_places=20, null=True)
+    other = models.DecimalField(max_digits=30, decimal_places=10, null=True)
+    narrow = models.DecimalField(max_digits=12, decimal_places=3, null=True)
+
+    class Meta:
+        app_label = "shelf"
+
+    def __str__(self) -> str:
+        return str(self.pk)

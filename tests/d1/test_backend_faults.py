@@ -186,7 +186,7 @@ def test_a_token_is_in_no_error_and_no_repr(connect: Any, engine: Engine, token:
     assert engine.read_token not in repr(d1.endpoint)
     if not option:
         d1.settings_dict["PASSWORD"] = token
-    with pytest.raises(ImproperlyConfigured, match="characters that none has") as refused:
+    with pytest.raises(OperationalError, match="characters that none has") as refused:
         d1.ensure_connection()
     assert "secret" not in str(refused.value)
 
@@ -290,6 +290,32 @@ def test_what_cloudflare_says_is_left_counts_more_than_what_was_counted_here(bud
     assert budget.left() in (9, 10)
     with background():
         assert budget.spend() > 0
+
+
+def test_a_refusal_holds_for_as_long_as_it_says(budget: Budget, clock: Clock) -> None:
+    budget.tell("0", retry_after=40)
+    with background():
+        assert budget.spend() == pytest.approx(40)
+        assert budget.spend() == 0
+
+
+def test_background_work_is_told_how_long_it_will_wait(budget: Budget, clock: Clock) -> None:
+    heard: list[float] = []
+    budget.tell("0", retry_after=40)
+    with background(heard.append):
+        budget.spend()
+        assert heard == [40]
+        heard.clear()
+        assert sum(budget.spend() for _ in range(79)) == pytest.approx(sum(heard))
+        heard.clear()
+        waited = budget.spend()
+    assert waited > 0
+    assert heard == [pytest.approx(waited, abs=5)]
+
+
+def test_a_page_is_told_of_no_wait(budget: Budget) -> None:
+    budget.tell("0", retry_after=40)
+    assert budget.spend() == 0
 
 
 def test_the_requests_of_background_work_are_told_apart_by_the_with_block(budget: Budget) -> None:
