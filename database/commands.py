@@ -99,7 +99,7 @@ class OperatorCommand(BaseCommand):
         if options.get("local"):
             use_local_file()
         # A command waits before the rate limit of D1 is reached, so that no page has to.
-        with background():
+        with background(self._tell_wait):
             report = self.run(**options)
         if report.error:
             self._lines(report, as_json=options["json"])
@@ -109,6 +109,21 @@ class OperatorCommand(BaseCommand):
             self.stdout.write(json.dumps(report.data, default=str, ensure_ascii=False))
         else:
             self.stdout.write(report.counts)
+
+    _told_of_wait = False
+
+    def _tell_wait(self, seconds: float) -> None:
+        """Say that the command waits for the rate limit: at first, then for what is long enough to be wondered at."""
+        if seconds >= 5:
+            self.remark(
+                f"Waiting {seconds:.0f} seconds: Cloudflare's API allows 1,200 requests in 5 minutes, and what is left "
+                "of them is kept for pages. Ctrl-C ends the command without harm."
+            )
+        elif not self._told_of_wait:
+            self.remark(
+                "Going slower: more than half of the requests that Cloudflare's API allows in 5 minutes are used."
+            )
+        self._told_of_wait = True
 
     def remark(self, text: str) -> None:
         """A line of prose on stderr, for whoever watches."""
