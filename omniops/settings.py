@@ -15,16 +15,19 @@ from omniops.environment import (
     REFUSING,
     USUAL_GRANT_LIMITS,
     checked,
+    choice,
     console_url,
     flag,
     grant_limits,
     http_url,
     kept,
     omnichat_database,
+    omnichat_url,
     read,
     sqlite,
     words,
 )
+from omniops.service_keys import signing_secrets, stripe_base, stripe_key, svix_secrets
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -47,6 +50,8 @@ DEBUG = read("DJANGO_DEBUG", flag, False)
 ALLOWED_HOSTS = read("DJANGO_ALLOWED_HOSTS", words, ["127.0.0.1", "localhost", "[::1]"])
 SECRET_KEY = read("DJANGO_SECRET_KEY", str, "") or _kept_secret_key()
 
+#: Reads the URL of a database that a command is given, as `restore_database --into`.
+PARSE_OMNICHAT_URL = omnichat_url
 #: What --local names, whatever the environment says.
 LOCAL_OMNICHAT = sqlite(VAR_DIR / "omnichat.sqlite3")
 DATABASES = {
@@ -59,6 +64,12 @@ DATABASE_ROUTERS = ["database.router.OmniChatRouter"]
 SQL_MIGRATIONS_DIR = BASE_DIR / "migrations"
 CLERK_SECRET_KEY = read("CLERK_SECRET_KEY", str, "")
 CLERK_API_BASE = read("CLERK_API_BASE", http_url, "https://api.clerk.com/v1")
+CLERK_WEBHOOK_SECRETS: list[str] = read("CLERK_WEBHOOK_SECRET", svix_secrets, [])
+STRIPE_SECRET_KEY = read("STRIPE_SECRET_KEY", stripe_key, "")
+STRIPE_WEBHOOK_SECRETS: list[str] = read("STRIPE_WEBHOOK_SECRET", signing_secrets, [])
+STRIPE_API_BASE = read("STRIPE_API_BASE", stripe_base, "")
+#: "apply" writes what events tell to OmniChat's database; "observe" only compares.
+STRIPE_EFFECTS = read("STRIPE_EFFECTS", choice("apply", "observe"), "apply", wrong="observe")
 BACKUP_STORAGE = read("BACKUP_STORAGE", checked(address), str(VAR_DIR / "backups"))
 BACKUP_AGE_RECIPIENT = read("BACKUP_AGE_RECIPIENT", checked(recipient), "")
 BACKUP_AGE_IDENTITY = read("BACKUP_AGE_IDENTITY", checked(identities), "")
