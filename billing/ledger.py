@@ -12,12 +12,14 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 import orjson
 from django.db import connections
 
-from billing import ledger_sql
+from billing import ledger_settled, ledger_sql
+from billing.ledger_settled import Settlement
 from billing.models import TransactionType
 from d1.errors import OutcomeUnknown
 from database.audit import Actor
@@ -57,7 +59,8 @@ class Entry:
     """What is to be posted. `amount` in units, + for a credit, - for a debit.
 
     `id` is derived from the cause (`grant:...`, `invoice:in_...`, `allowance:USER:DATE`). Its time is that of the
-    transaction: the order of a ledger is the order in which balances were made. Raises ValueError.
+    transaction: the order of a ledger is the order in which balances were made. `settlement` says how else its cause
+    may be settled. Raises ValueError.
     """
 
     id: str
@@ -67,6 +70,7 @@ class Entry:
     payment_intent: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     short: Short | None = None
+    settlement: Settlement | None = None
 
     def __post_init__(self) -> None:
         if not self.id or not self.user_id:
@@ -86,6 +90,7 @@ class State(Enum):
     TAKEN = "taken"  # the id belongs to an entry of another user or type
     REFUSED = "refused"  # a debit larger than the balance
     NOTHING = "nothing"  # a debit clipped to nothing: the balance is 0 or less
+    BY_APP = "credited by the app"  # a row of the app's counts for the cause: `settled_by`
     UNKNOWN_USER = "unknown user"
     UNREADABLE = "unreadable"  # total_balance is no whole number, or beyond 2^53
 
@@ -98,6 +103,7 @@ class Outcome:
     state: State
     amount: int
     balance_after: Any
+    settled_by: str | None = None
 
     @property
     def is_posted(self) -> bool:
@@ -126,8 +132,8 @@ def post(entries: Iterable[Entry], *, by: Actor, then: Sequence[Step] = (), **au
         own = f"{mark}.{attempt}"
         return [step for number, piece in enumerate(pieces) for step in _steps(piece, own, mark, number, extra)]
 
-    answers = send(lambda attempt: [*steps(attempt), *then])
-    rows = [answers[4 * number + 3] for number in range(len(pieces))]
+    answers = iter(send(lambda attempt: [*steps(attempt), *then]))
+    rows = [list(islice(answers, _count(piece))) for piece in pieces]
     return _outcomes(asked, pieces, rows)
 
 
@@ -170,28 +176,48 @@ def _cells(entry: Entry) -> list[Any]:
     metadata = orjson.dumps(dict(entry.metadata)).decode()
     return [
         entry.id, entry.user_id, str(entry.type), entry.amount, entry.payment_intent, metadata, entry.policy.value,
+        int(entry.settlement is not None),
+    ]  # fmt: skip
+
+
+def _settlement(entry: Entry, settlement: Settlement) -> list[Any]:
+    return [
+        entry.id, entry.user_id, entry.amount, entry.payment_intent, entry.policy.value, *settlement.cells(),
     ]  # fmt: skip
 
 
 def _steps(piece: list[Entry], own: str, mark: str, number: int, extra: Mapping[str, Any]) -> list[Step]:
     cells = orjson.dumps([_cells(entry) for entry in piece]).decode()
     pairs = orjson.dumps([(entry.id, entry.user_id) for entry in piece]).decode()
-    return [
+    posting = [
         (ledger_sql.INSERT, [cells, own]),
         (ledger_sql.UPSERT, [pairs, f'"{own}"']),
         (ledger_sql.AUDIT, [f"{own}.{number}.", orjson.dumps(extra).decode(), pairs, f'"{own}"']),
         (ledger_sql.OUTCOMES, [mark, pairs]),
     ]
+    settling = [_settlement(entry, entry.settlement) for entry in piece if entry.settlement]
+    if not settling:
+        return posting
+    noted = (ledger_settled.NOTE, [orjson.dumps(settling).decode(), orjson.dumps(extra).decode()])
+    return [noted, *posting, (ledger_settled.SETTLED, [pairs])]
 
 
-def _outcomes(asked: list[Entry], pieces: list[list[Entry]], rows: list[list[tuple[Any, ...]]]) -> list[Outcome]:
+def _count(piece: list[Entry]) -> int:
+    """So many are the steps of a piece."""
+    return 6 if any(entry.settlement for entry in piece) else 4
+
+
+def _outcomes(asked: list[Entry], pieces: list[list[Entry]], rows: list[list[list[tuple[Any, ...]]]]) -> list[Outcome]:
     by_id: dict[str, tuple[Any, ...]] = {}
+    notes: dict[str, tuple[Any, ...]] = {}
     for piece, answers in zip(pieces, rows, strict=True):
-        by_id |= {piece[int(row[0])].id: row[1:] for row in answers}
+        outcomes_at = 4 if len(answers) > 4 else 3
+        by_id |= {piece[int(row[0])].id: row[1:] for row in answers[outcomes_at]}
+        notes |= {piece[int(row[0])].id: row[1:] for answer in answers[5:] for row in answer}
     told: set[str] = set()
     outcomes = []
     for entry in asked:
-        outcome = _outcome(entry, *by_id[entry.id])
+        outcome = _outcome(entry, *by_id[entry.id], note=notes.get(entry.id))
         if entry.id in told and outcome.is_posted:
             outcome = Outcome(entry, State.REPEATED, outcome.amount, outcome.balance_after)
         told.add(entry.id)
@@ -199,12 +225,20 @@ def _outcomes(asked: list[Entry], pieces: list[list[Entry]], rows: list[list[tup
     return outcomes
 
 
-def _outcome(entry: Entry, row: Any, is_mine: int, is_user: int, balance: Any) -> Outcome:
+def _outcome(
+    entry: Entry, row: Any, is_mine: int, is_user: int, balance: Any, *, note: tuple[Any, ...] | None
+) -> Outcome:
     """`row` is the entry's as JSON: user, type, amount, balance after; None where there is none."""
     if row is not None:
         user_id, kind, amount, after = orjson.loads(row)
         state = State.POSTED if is_mine else State.REPEATED
         return Outcome(entry, state if (user_id, kind) == (entry.user_id, entry.type) else State.TAKEN, amount, after)
+    if note:
+        action, settled_by = note
+        by_app = action == ledger_settled.CREDITED_BY_APP
+        return Outcome(
+            entry, State.BY_APP if by_app else State.NOTHING, 0, balance or 0, settled_by if by_app else None
+        )
     if not is_user:
         return Outcome(entry, State.UNKNOWN_USER, 0, None)
     if balance is not None and (not isinstance(balance, int) or abs(balance) >= ledger_sql.TOO_LARGE):
