@@ -26,6 +26,11 @@ def test_it_starts_with_nothing_set(manage: Callable) -> None:
         ("DJANGO_SECRET_KEY_FILE", "/nowhere/at/all"),
         ("CONSOLE_DATABASE_URL", "postgres://somewhere"),
         ("CLOUDFLARE_API_BASE", "somewhere"),
+        ("STRIPE_SECRET_KEY", "pk_test_hush"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_hush,hush"),
+        ("STRIPE_API_BASE", "http://somewhere"),
+        ("STRIPE_EFFECTS", "perhaps"),
+        ("CLERK_WEBHOOK_SECRET", "whsec_hush!"),
     ],
 )
 def test_a_wrong_value_stops_every_command_and_is_named(manage: Callable, name: str, value: str) -> None:
@@ -34,6 +39,7 @@ def test_a_wrong_value_stops_every_command_and_is_named(manage: Callable, name: 
     assert name.removesuffix("_FILE") in done.stderr
     assert "omniops.E001" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "hush" not in done.stderr
 
 
 @pytest.mark.parametrize("tokens", [{}, {"CLOUDFLARE_API_TOKEN": "secret\nsecret"}])

@@ -1,0 +1,45 @@
+"""Keys and secrets of Stripe and Clerk, read from the environment. What is wrong with one is told, never the value."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from urllib.parse import urlsplit
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def stripe_key(text: str) -> str:
+    if not re.fullmatch(r"(sk|rk)_(test|live)_[A-Za-z0-9_]+", text):
+        raise ValueError("it is no secret key of Stripe; these begin with sk_test_, sk_live_, rk_test_ or rk_live_.")
+    return text
+
+
+def stripe_base(text: str) -> str:
+    """The key goes there, so in the clear only on this machine."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError("give the scheme and host alone, as in https://api.stripe.com.")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError("it would send the secret key in the clear; give one that starts with https://.")
+    return text.rstrip("/")
+
+
+def signing_secrets(text: str) -> list[str]:
+    """One or several, so that an old and a new one are both good while they are changed."""
+    secrets = [each.strip() for each in text.split(",") if each.strip()]
+    if not secrets or not all(re.fullmatch(r"whsec_[!-~]+", each) for each in secrets):
+        raise ValueError("a signing secret begins with whsec_; give one, or several with commas between.")
+    return secrets
+
+
+def svix_secrets(text: str) -> list[str]:
+    """As `signing_secrets`; what follows the beginning is base64."""
+    secrets = signing_secrets(text)
+    for each in secrets:
+        try:
+            base64.b64decode(each.removeprefix("whsec_"), validate=True)
+        except binascii.Error:
+            raise ValueError("a signing secret of Clerk is whsec_ and base64; copy it anew.") from None
+    return secrets
