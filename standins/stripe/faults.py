@@ -1,0 +1,78 @@
+"""Faults on demand."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from standins.stripe.errors import StripeError
+
+KINDS = ("429", "500", "409", "slow", "cut", "repeat")
+
+
+@dataclass
+class Fault:
+    """`after`: what was asked for is done, and the fault strikes the answer. `seconds` is for `slow`."""
+
+    kind: str
+    path: str | None = None
+    method: str | None = None
+    times: int = 1
+    after: bool = False
+    seconds: float = 1.0
+    skip: int = 0
+
+
+class Faults:
+    """The faults that wait, and the latency of each call in seconds."""
+
+    def __init__(self, latency: float = 0.0) -> None:
+        self.latency = latency
+        self._lock = threading.Lock()
+        self._planned: list[Fault] = []
+
+    def plan(
+        self, kind: str, *, path: str | None = None, method: str | None = None, times: int = 1, after: bool = False,
+        seconds: float = 1.0, skip: int = 0,
+    ) -> None:  # fmt: skip
+        """Strike `times` calls whose path begins with `path`, after letting `skip` of them pass.
+
+        429, 500, 409: Stripe's own errors. slow: `seconds` late. cut: the connection is closed without an answer.
+        repeat: a list begins again from its first page, whatever the cursor.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"{kind}: a fault is one of {', '.join(KINDS)}")
+        with self._lock:
+            self._planned.append(Fault(kind, path, method, times, after, seconds, skip))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._planned.clear()
+
+    def take(self, method: str, path: str) -> Fault | None:
+        """The fault that strikes this call."""
+        with self._lock:
+            for fault in self._planned:
+                if path.startswith(fault.path or "") and fault.method in (None, method):
+                    return self._strike(fault)
+        return None
+
+    def _strike(self, fault: Fault) -> Fault | None:
+        if fault.skip:
+            fault.skip -= 1
+            return None
+        fault.times -= 1
+        if fault.times <= 0:
+            self._planned.remove(fault)
+        return fault
+
+
+def error(kind: str) -> StripeError:
+    if kind == "429":
+        message = "Request rate limit exceeded. Learn more about rate limits: https://stripe.com/docs/rate-limits."
+        headers = {"Stripe-Rate-Limited-Reason": "global-rate", "Retry-After": "1"}
+        return StripeError(message, status=429, code="rate_limit", headers=headers)
+    if kind == "409":
+        message = "This object cannot be accessed right now because another API request is currently accessing it."
+        return StripeError(message, status=409, code="lock_timeout", headers={"Stripe-Should-Retry": "true"})
+    return StripeError("An unknown error occurred.", status=500, type="api_error")

@@ -1,0 +1,68 @@
+"""What a change in mid-period costs: a credit for the old price's unused time, a charge for the new one's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from standins.stripe import invoices, standing
+from standins.stripe.account import Account
+from standins.stripe.clock import add_interval
+from standins.stripe.errors import invalid
+from standins.stripe.store import Thing
+
+
+@dataclass
+class Change:
+    """The lines, and the period after it: a new one where the interval differs."""
+
+    lines: list[Thing]
+    period: tuple[int, int]
+    resets: bool
+
+
+def change(account: Account, sub: Thing, item: Thing, price: Thing, at: int | None = None) -> Change:
+    """`at` (Unix seconds) is Stripe's `proration_date`, now by default."""
+    now = at or account.clock.now()
+    start, end = standing.period(sub)
+    if not start <= now <= end:
+        raise invalid("`proration_date` must be within the current period.", "proration_date")
+    resets = price["recurring"]["interval"] != item["price"]["recurring"]["interval"]
+    if sub["status"] == "trialing":
+        return Change([], (start, end), False)
+    credit = _line(account, sub, item, item["price"], -1, (now, end), _share(now, start, end), "Unused time on")
+    if resets:
+        later = add_interval(now, price["recurring"]["interval"])
+        full = invoices.subscription_line(account, sub, item, price["unit_amount"], (now, later), price=price)
+        return Change([credit, full], (now, later), True)
+    charge = _line(account, sub, item, price, 1, (now, end), _share(now, start, end), "Remaining time on")
+    return Change([credit, charge], (start, end), False)
+
+
+def _share(now: int, start: int, end: int) -> float:
+    return (end - now) / (end - start)
+
+
+def _line(
+    account: Account, sub: Thing, item: Thing, price: Thing, sign: int, period: tuple[int, int], share: float, said: str
+) -> Thing:
+    product = account.store["product"].find(price["product"])
+    day = datetime.fromtimestamp(period[0], UTC).strftime("%d %b %Y")
+    text = f"{said} {product['name'] if product else ''} after {day}"
+    cents = sign * round(price["unit_amount"] * item["quantity"] * share)
+    credited = _credited(account, sub, item) if sign < 0 else None
+    return invoices.subscription_line(
+        account, sub, item, cents, period, price=price, description=text, proration=True, credited=credited
+    )
+
+
+def _credited(account: Account, sub: Thing, item: Thing) -> Thing | None:
+    """The lines of the last invoice that charged what is now given back."""
+    for invoice in reversed(account.store["invoice"].of("subscription", sub["id"])):
+        lines = [
+            line["id"] for line in invoice["lines"]["data"]
+            if line["amount"] > 0 and line["pricing"]["price_details"]["price"] == item["price"]["id"]
+        ]  # fmt: skip
+        if lines:
+            return {"invoice": invoice["id"], "invoice_line_items": lines}
+    return None
