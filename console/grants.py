@@ -132,8 +132,10 @@ def _apply(grants: QuerySet[Grant]) -> dict[UUID, Outcome]:
     for _, members in groupby(deciders, key=_decider):
         some = list(members)
         first = some[0]
-        approver = {"approved_by": first.decided_by.get_username()} if first.decided_by else {}
-        posted = post([_entry(grant) for grant in some], by=first.requested_by or first.operator, **approver)
+        told = {"approved_by": first.decided_by.get_username()} if first.decided_by else {}
+        if all(grant.text == first.text for grant in some):
+            told["reason"] = first.text
+        posted = post([_entry(grant) for grant in some], by=first.requested_by or first.operator, **told)
         outcomes |= {grant.pk: outcome for grant, outcome in zip(some, posted, strict=True)}
     _close(outcomes)
     return outcomes

@@ -23,6 +23,8 @@ TABLES = (
 #: What may be brought in from a file.
 IMPORTED = ("chat.user", "billing.subscriptionplan")
 STAFF = ("auth.user", "auth.group", "console.staffevent")
+#: All jobs, whoever started them; one's own everybody sees.
+WORK = ("console.job", "console.scheduleentry")
 
 
 def may(action: str, *models: str) -> frozenset[str]:
@@ -30,24 +32,29 @@ def may(action: str, *models: str) -> frozenset[str]:
     return frozenset(f"{app}.{action}_{name}" for app, name in (model.split(".") for model in models))
 
 
-LOOK = may("view", *TABLES)
+LOOK = may("view", *TABLES, "console.grant")
 
 #: Support looks and edits profiles, Billing plans and subscriptions, Operator staff; Auditor changes nothing.
 ROLES: dict[str, frozenset[str]] = {
     SUPPORT: LOOK
     | may("change", "chat.user", "chat.conversation")
     | may("export", "chat.user", "chat.conversation")
-    | may("import", "chat.user"),
+    | may("import", "chat.user")
+    | may("add", "console.grant"),
     BILLING: LOOK
     | may("change", "billing.subscriptionplan", "billing.usersubscription")
     | may("export", *(table for table in TABLES if table.startswith("billing.")))
-    | may("import", "billing.subscriptionplan"),
+    | may("import", "billing.subscriptionplan")
+    | may("add", "console.grant")
+    | may("approve", "console.grant")
+    | may("export", "console.grant"),
     OPERATOR: LOOK
-    | may("export", *TABLES)
+    | may("export", *TABLES, "console.grant")
     | may("view", *STAFF)
     | may("add", "auth.user")
-    | may("change", "auth.user"),
-    AUDITOR: LOOK | may("export", *TABLES) | may("view", *STAFF),
+    | may("change", "auth.user", *WORK)
+    | may("view", *WORK),
+    AUDITOR: LOOK | may("export", *TABLES, "console.grant") | may("view", *STAFF, *WORK),
 }
 
 
