@@ -71,13 +71,18 @@ def _statements(path: Path) -> Iterator[str]:
     with path.open(encoding="utf-8", newline="") as file:
         for line in _lines(file, path):
             lines.append(line)
-            if line.rstrip().endswith(";") and sqlite3.complete_statement(text := "".join(lines).replace("\0", " ")):
-                yield from [text] if len(lines) == 1 else statements("".join(lines))
+            if line.rstrip().endswith(";") and _is_complete(text := "".join(lines)):
+                yield from [text] if len(lines) == 1 else statements(text)
                 lines = []
     if rest := statements("".join(lines)):
-        if not sqlite3.complete_statement(f"{rest[-1]};"):
+        if not _is_complete(f"{rest[-1]};"):
             raise RestoreError(f"{path.name} ends amid a statement: it is cut short. Nothing was touched.")
         yield from rest
+
+
+def _is_complete(text: str) -> bool:
+    # It stops at a NUL, which D1's export writes as it is.
+    return sqlite3.complete_statement(text.replace("\0", " "))
 
 
 def _lines(file: Any, path: Path) -> Iterator[str]:
@@ -103,7 +108,7 @@ def _run(database: sqlite3.Connection, statement: str, which: str, contents: Con
 
 
 def _loadable(text: str) -> str:
-    """D1's export writes NUL as it is, at which SQLite takes a text for ended."""
+    """SQLite takes a text for ended at a NUL."""
     return text if "\0" not in text else text.replace("\0", "'||char(0)||'")
 
 
@@ -160,6 +165,8 @@ def fill_from_json(
         name = names.get(table.lower(), table)
         contents.tables[name] = _insert(database, name, rows, contents)
         watch(len(rows))
+    if not tables:
+        contents.tables = _counted(database)
     for sql in (each for each in schema if each.upper().startswith("CREATE TRIGGER")):
         database.execute(sql)
     database.execute("COMMIT")

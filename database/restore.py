@@ -64,8 +64,6 @@ class Restore:
         filled = is_filled(target)
         self._settle_tables(filled)
         self._ask(f"{target}", filled)
-        # Its own connection would be one of the programs that have the file open.
-        self.connection.close()
         with building(target, page_size(target)) as (path, database):
             contents = self._fill(database)
             if filled and self.tables:
@@ -76,6 +74,8 @@ class Restore:
                 return self._result(contents, violated, kept=kept)
             violated = check(database, contents)
             database.close()
+            # It would be one of the programs that have the file open.
+            self.connection.close()
             return self._result(contents, violated, kept=swap(path, target))
 
     def _to_d1(self) -> Restored:

@@ -13,6 +13,10 @@ class Order(NamedTuple):
     straight: list[str]
     tangled: list[str]
 
+    @property
+    def tables(self) -> list[str]:
+        return [*self.straight, *self.tangled]
+
 
 def parents_of(database: sqlite3.Connection, tables: list[str]) -> dict[str, set[str]]:
     """For each table those that it refers to, itself too, as far as they are among `tables`."""
