@@ -39,6 +39,8 @@ GROUPS: tuple[tuple[Any, dict[str, tuple[str, Any]]], ...] = (
             "database.auditlog": ("scroll", None),
             "database.schemaversion": ("layers", None),
             "console.staffevent": ("eye", None),
+            "console.job": ("gear", None),
+            "console.scheduleentry": ("clock", None),
         },
     ),
     (

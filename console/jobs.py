@@ -35,6 +35,7 @@ __all__ = [
     "retry",
     "run_here",
     "start",
+    "title_of",
     "work_off",
 ]
 
@@ -136,6 +137,11 @@ def may_control(job: Job, user: User) -> bool:
     if user.has_perm("console.change_job"):
         return True
     return job.actor_id == user.pk and (kind is None or not kind.permission or user.has_perm(kind.permission))
+
+
+def title_of(job: Job) -> str:
+    """What its kind is called; the bare name of one that the code no longer has."""
+    return str(KINDS[job.kind].title) if job.kind in KINDS else job.kind
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,22 @@ from datetime import UTC, datetime, time, timedelta
 from math import floor
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
+from console.job_progress import in_words
+from console.job_run import KINDS
 from console.jobs import start
-from console.models.job import ENDED, ScheduleEntry
+from console.models.job import ENDED, Job, ScheduleEntry
 from database.router import CONSOLE
 
 logger = logging.getLogger(__name__)
+
+#: The worker looks every quarter of a minute.
+SHORTEST_SECONDS = 60
+LONGEST_SECONDS = 31 * 24 * 3600
 
 
 def nothing(now: datetime) -> dict[str, Any]:
@@ -102,6 +110,9 @@ def _begin(entry: ScheduleEntry, now: datetime) -> bool:
         if entry.last_job and entry.last_job.state not in ENDED:
             logger.warning("%s was due, but the one before is not over: it is left out", entry.name)
             return False
+        if scheduled.kind not in KINDS:
+            logger.error("%s was due, but there is no kind of job %s: it is left out", entry.name, scheduled.kind)
+            return False
         key = f"schedule:{entry.name}:{due.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
         job = start(scheduled.kind, scheduled.arguments(now), by=None, title=str(scheduled.title), key=key)
         ScheduleEntry.objects.using(CONSOLE).filter(pk=entry.pk).update(last_job=job)
@@ -114,3 +125,31 @@ def change(entry: ScheduleEntry, *, is_enabled: bool, at: time | None, every_sec
     entry.next_at = None
     entry.next_at = next_run(entry, timezone.now()) if is_enabled else None
     entry.save(using=CONSOLE, update_fields=["is_enabled", "at", "every_seconds", "next_at"])
+
+
+class NotStarted(Exception):
+    """Why an entry cannot be started now."""
+
+
+def begin_now(entry: ScheduleEntry, *, by: User) -> Job:
+    """Start an entry out of its time. Raises NotStarted, or PermissionDenied where its kind is not for `by`."""
+    scheduled = SCHEDULED.get(entry.name)
+    if scheduled is None:
+        raise NotStarted(gettext("This console no longer has what this entry starts."))
+    if entry.last_job and entry.last_job.state not in ENDED:
+        raise NotStarted(gettext("It runs already: look at its last job."))
+    with transaction.atomic(using=CONSOLE):
+        job = start(scheduled.kind, scheduled.arguments(timezone.now()), by=by, title=str(scheduled.title))
+        ScheduleEntry.objects.using(CONSOLE).filter(pk=entry.pk).update(last_job=job, last_at=timezone.now())
+    return job
+
+
+def title_of(entry: ScheduleEntry) -> str:
+    return str(SCHEDULED[entry.name].title) if entry.name in SCHEDULED else entry.name
+
+
+def times_of(entry: ScheduleEntry) -> str:
+    """`every day at 00:05 UTC`, `every 15 minutes`."""
+    if entry.at is not None:
+        return gettext("every day at %(time)s UTC") % {"time": f"{entry.at:%H:%M}"}
+    return gettext("every %(time)s") % {"time": in_words(timedelta(seconds=entry.every_seconds or 0))}

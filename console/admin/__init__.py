@@ -1,5 +1,5 @@
 """The admin of the console's own tables. Each subject has a module; importing it registers its pages."""
 
-from console.admin import staff
+from console.admin import jobs, schedule, staff
 
-__all__ = ["staff"]
+__all__ = ["jobs", "schedule", "staff"]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 
+from console.changelist import OwnFiltersMixin
 from console.models import StaffEvent
 from database import cells
 
@@ -20,25 +20,6 @@ from database import cells
 POWERS = ("is_active", "is_staff", "is_superuser", "groups")
 
 admin.site.unregister((User, Group))
-
-
-class StaffChangeList(ChangeList):
-    """A list that knows its own filters alone: what else stands in an address is passed over, not looked up."""
-
-    model_admin: Any
-
-    def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        found = super().get_filters_params(params)
-        return {name: values for name, values in found.items() if name in self.model_admin.filter_parameters}
-
-
-class OwnFiltersMixin:
-    """`filter_parameters` are those by which the filters of `list_filter` stand in an address."""
-
-    filter_parameters: ClassVar[tuple[str, ...]] = ()
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return StaffChangeList
 
 
 @admin.register(User)

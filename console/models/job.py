@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -118,18 +117,3 @@ class ScheduleEntry(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("admin:console_scheduleentry_change", args=[self.pk])
-
-
-def as_dict(job: Job) -> dict[str, Any]:
-    """What a page that refreshes itself is told."""
-    return {
-        "state": job.state,
-        "label": job.get_state_display(),
-        "done": job.done,
-        "total": job.total,
-        "percent": job.percent,
-        "message": job.message,
-        "estimate": job.estimate,
-        "error": job.error,
-        "ended": job.has_ended,
-    }
