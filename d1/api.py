@@ -129,11 +129,13 @@ class Client:
             reason = "its answer made no sense"
             raise (OutcomeUnknown(reason) if write else OperationalError(f"D1: {reason}")) from None
 
-    def send(self, body: bytes, *, write: bool, stream: bool = False) -> urllib3.BaseHTTPResponse:
-        """The successful response to a body for `/raw`, after as many attempts as are allowed and sensible."""
+    def send(
+        self, body: bytes | None, *, write: bool, path: str = "/raw", stream: bool = False
+    ) -> urllib3.BaseHTTPResponse:
+        """The successful response, after as many attempts as are allowed and sensible. Without a body it is a GET."""
         for attempt in range(1, self.endpoint.attempts + 1):
             try:
-                return self._attempt(body, write=write, stream=stream)
+                return self._attempt(body, path, write=write, stream=stream)
             except Retry as retry:
                 if write and retry.ran:
                     raise OutcomeUnknown(str(retry.error)) from retry.error
@@ -146,53 +148,42 @@ class Client:
         """Exponential backoff with full jitter, so that many clients do not come back at the same moment."""
         return random.uniform(0, self.endpoint.backoff * 2**attempt)  # noqa: S311 - no secret
 
-    def _attempt(self, body: bytes, *, write: bool, stream: bool) -> urllib3.BaseHTTPResponse:
+    def _attempt(self, body: bytes | None, path: str, *, write: bool, stream: bool) -> urllib3.BaseHTTPResponse:
         self._budget.spend()
         token = self.endpoint.token if write else self.endpoint.read_token or self.endpoint.token
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         try:
+            method = "GET" if body is None else "POST"
             response = self._pool.request(
-                "POST", f"{self._path}/raw", body=body, headers=headers, preload_content=not stream
+                method, self._path + path, body=body, headers=headers, preload_content=not stream
             )
         except (NewConnectionError, ConnectTimeoutError) as error:
-            raise Retry(OperationalError(f"No connection to D1: {error}"), ran=False) from error
+            raise Retry(OperationalError(f"No connection to D1: {_words(error)}"), ran=False) from error
         except ReadTimeoutError as error:
             lost = OperationalError(f"D1 did not answer within {self.endpoint.timeout:g} seconds")
             raise Retry(lost, ran=True) from error
         except (HTTPError, OSError) as error:
-            raise Retry(OperationalError(f"The connection to D1 was lost: {error}"), ran=True) from error
+            raise Retry(OperationalError(f"The connection to D1 was lost: {_words(error)}"), ran=True) from error
         after = response.headers.get("retry-after", "") if response.status == 429 else ""
         self._budget.tell(response.headers.get("x-ratelimit-remaining"), float(after) if after.isdigit() else None)
-        if response.status != 200:
+        if response.status not in (200, 202):
             raise _refusal(response)
         return response
 
     def get(self, path: str = "") -> dict[str, Any]:
         """The `result` of a GET below the database's own path, such as the database itself."""
-        headers = {"authorization": f"Bearer {self.endpoint.read_token or self.endpoint.token}"}
-        self._budget.spend()
-        try:
-            response = self._pool.request("GET", self._path + path, headers=headers)
-        except (HTTPError, OSError) as error:
-            raise OperationalError(f"No connection to D1: {error}") from error
-        if response.status != 200:
-            raise _refusal(response)
-        return dict(orjson.loads(response.data)["result"])
+        return _result(self.send(None, write=False, path=path), OperationalError("D1: its answer made no sense"))
 
     def post(self, path: str, body: Any = None) -> dict[str, Any]:
-        """The `result` of a POST below the database's own path. It is sent once; OutcomeUnknown if its answer is lost."""
-        headers = {"authorization": f"Bearer {self.endpoint.token}", "content-type": "application/json"}
-        self._budget.spend()
-        try:
-            response = self._pool.request("POST", self._path + path, body=dumps(body or {}), headers=headers)
-        except (NewConnectionError, ConnectTimeoutError) as error:
-            raise OperationalError(f"No connection to D1: {error}") from error
-        except (HTTPError, OSError) as error:
-            raise OutcomeUnknown(str(error)) from error
-        if response.status not in (200, 202):
-            refusal = _refusal(response)
-            raise refusal.error if isinstance(refusal, Retry) else refusal
+        """The `result` of a POST below the database's own path. OutcomeUnknown if its answer is lost."""
+        return _result(self.send(dumps(body or {}), write=True, path=path), OutcomeUnknown("its answer made no sense"))
+
+
+def _result(response: urllib3.BaseHTTPResponse, nonsense: Exception) -> dict[str, Any]:
+    try:
         return dict(orjson.loads(response.data)["result"])
+    except (ValueError, KeyError, TypeError):
+        raise nonsense from None
 
 
 def _body(statements: Sequence[Statement]) -> bytes:
@@ -217,6 +208,12 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> Exception:
     if _VIOLATED in text or (status == 400 and not _PASSING.search(text)):
         return failure(text)
     return Retry(OperationalError(f"D1 answered {status}: {text}"), ran=True)
+
+
+def _words(error: Exception) -> str:
+    """What an error of the HTTP library says, without its objects."""
+    text = str(error.args[0] if error.args and isinstance(error.args[0], str) else error)
+    return text.rpartition(">: ")[2].rpartition("): ")[2].rstrip(".") or type(error).__name__
 
 
 def _busy(response: urllib3.BaseHTTPResponse, text: str) -> Retry:

@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from d1.errors import RateLimited
+
 # Text of SQLite's error, and the sentence. https://www.sqlite.org/rescode.html
 _SENTENCES = (
     ("file is not a database", "{file} is no SQLite database: name another file, or move this one away."),
@@ -20,15 +22,52 @@ _SENTENCES = (
     ("disk I/O error", "The disk of {file} does not answer rightly: look at the machine, then run the command again."),
 )
 
-# The beginning of d1's error, and the sentence.
+# Text of d1's error, and the sentence. docs/production.md tells more of each, under its first words.
 _D1_SENTENCES = (
-    ("No connection to D1", "Cloudflare cannot be reached: look at the network and at CLOUDFLARE_API_BASE."),
-    ("D1 did not answer", "D1 did not answer in time: try again in a minute."),
+    (
+        "D1 DB is overloaded",
+        "D1 is overloaded and did not take the request, also when it was sent again. Try again in a minute. If it "
+        "stays so, look for a long query, migration or import, for D1 does one thing at a time.",
+    ),
+    (
+        "Currently processing a long-running export",
+        "D1 is being exported, takes no request until that has ended, and did not take this one. Try again in some "
+        "minutes.",
+    ),
+    (
+        "Cannot resolve D1 DB",
+        "Cloudflare does not find the database at this moment and did not take the request. Try again in a minute.",
+    ),
+    (
+        "No connection to D1",
+        "Cloudflare cannot be reached: look at the network and at CLOUDFLARE_API_BASE. Nothing was sent; try again "
+        "when it can.",
+    ),
+    ("D1 did not answer", "D1 did not answer in time, also when it was asked again: try again in a minute."),
     ("The connection to D1 was lost", "The connection to Cloudflare was lost while it answered: try again."),
+    (
+        "Cloudflare refused the API token",
+        "Cloudflare refused the API token: it has expired, or lacks a permission. Make one in Cloudflare's dashboard, "
+        "with D1 Edit for CLOUDFLARE_API_TOKEN or D1 Read for CLOUDFLARE_API_READ_TOKEN, set it, and start this anew.",
+    ),
+    (
+        "characters that none has",
+        "An API token has characters that none has: set CLOUDFLARE_API_TOKEN and CLOUDFLARE_API_READ_TOKEN anew.",
+    ),
+    (
+        "Cloudflare knows no such",
+        "Cloudflare knows no such D1 database: look for the account's and the database's id in OMNICHAT_DATABASE_URL.",
+    ),
+    (
+        "D1 answered 5",
+        "Cloudflare answers with an error of its own, also when it was asked again. Look at "
+        "https://www.cloudflarestatus.com, and try again in some minutes.",
+    ),
 )
 _ABSENT = re.compile(r"no such (table|column): (\S+)")
+_LIMIT = "The limit counts all that uses the tokens of this Cloudflare user: look for what else does."
 # What d1 says in whole sentences, with the way out.
-_TOLD_BY_D1 = ("Cloudflare refused", "Cloudflare knows no such", "The rate limit of", "The outcome is unknown")
+_TOLD_BY_D1 = ("The rate limit of", "The outcome is unknown")
 
 
 def sentence(error: Exception, connection: BaseDatabaseWrapper | Any) -> str:
@@ -38,10 +77,15 @@ def sentence(error: Exception, connection: BaseDatabaseWrapper | Any) -> str:
         for text, found in _SENTENCES:
             if text in str(error):
                 return found.format(file=unquote(str(settings["NAME"]).removeprefix("file:").removesuffix("?mode=ro")))
-    for beginning, found in _D1_SENTENCES:
-        if str(error).startswith(beginning):
+    if isinstance(error, RateLimited):
+        return f"{error} {_LIMIT}"
+    # First, for its words hold those of what made the answer be lost.
+    if str(error).startswith(_TOLD_BY_D1):
+        return str(error)
+    for text, found in _D1_SENTENCES:
+        if text in str(error):
             return found
     if absent := _ABSENT.search(str(error)):
         what = f"{absent[1]} {absent[2].rstrip(':')}"
         return f"There is no {what}: run manage.py setup_database, which makes what is missing."
-    return str(error) if str(error).startswith(_TOLD_BY_D1) else f"The database says: {error}"
+    return f"The database says: {error}"

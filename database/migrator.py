@@ -18,7 +18,7 @@ from database.migration_log import Log, check_log, fill_checksums, read_log, rec
 from database.migrations import Migration, MigrationError
 from database.precautions import bookmark, check_sizes, has_rows, refuse_passing_over
 from database.rehearsal import Batch, Hazard, rehearse
-from database.transactions import StatementFailed, Step, run_as_one
+from database.transactions import StatementFailed, Step, is_d1, run_as_one
 
 Confirm = Callable[[str], None]
 Remark = Callable[[str], None]
@@ -203,6 +203,8 @@ class Migrator:
         outcome.bookmark = bookmark(self.connection)
         if outcome.bookmark:
             self.remark(f"D1 can be put back to this moment for 30 days, by its bookmark {outcome.bookmark}")
+        elif is_d1(self.connection):
+            self.remark("D1 gave no bookmark; for 30 days `wrangler d1 time-travel` goes back to a time as well.")
 
     def _batch_to_rerun(self, log: Log, version: int) -> Batch:
         """A version below the present one that no row records may be run as well: it fills the hole."""
@@ -235,7 +237,14 @@ class Migrator:
 
     def _look_up(self, migration: Migration, lost: OutcomeUnknown, *, reverting: bool) -> bool:
         """The answer was lost: the row in schema_version tells whether the batch was committed."""
-        record = read_log(self.connection).records.get(migration.version)
+        try:
+            record = read_log(self.connection).records.get(migration.version)
+        except Error as error:
+            raise MigrationError(
+                f"Nobody knows whether {migration} was {'reverted' if reverting else 'applied'}: D1's answer was lost "
+                f"({lost.reason}), and it cannot be asked now. {sentence(error, self.connection)} Then run the command "
+                "again: it looks into schema_version and goes on from what is there."
+            ) from lost
         if (record is None) if reverting else (record and record.checksum == migration.checksum):
             return True
         raise MigrationError(

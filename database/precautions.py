@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
 
-from d1.api import Retry, client_for
+from d1.api import client_for
 from d1.base import MAX_BATCH_BYTES
 from d1.base import DatabaseWrapper as D1Wrapper
 from d1.statement import MAX_BYTES
@@ -60,5 +60,5 @@ def bookmark(connection: BaseDatabaseWrapper) -> str | None:
     try:
         with connection.wrap_database_errors:
             return str(client_for(connection.endpoint).get("/time_travel/bookmark")["bookmark"])
-    except (Error, Retry):
+    except Error:
         return None

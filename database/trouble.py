@@ -6,10 +6,13 @@ import logging
 import math
 import re
 from collections.abc import Callable
+from urllib.parse import urlencode
 
+from django.contrib.admin.utils import quote, unquote
 from django.db import DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
 
 from d1.errors import OutcomeUnknown, RateLimited
 from database.failures import sentence
@@ -21,7 +24,7 @@ logger = logging.getLogger(__name__)
 _ABSENT = re.compile(r"no such (table|column): (\S+)|Table (\S+) does not exist")
 _VERIFY = "manage.py verify_database tells what else differs, manage.py migrate_database makes what is missing."
 _LOOK_UP = (
-    "Open the page again in a minute: if it shows your change, and the audit log an entry of it, then it was saved; "
+    "Open the row again in a minute: if it shows your change, and the audit log an entry of it, then it was saved; "
     "both come together or not at all."
 )
 
@@ -39,7 +42,7 @@ class DatabaseTroubleMiddleware:
         if not isinstance(error, DatabaseError | InterfaceError):
             return None
         logger.error("A database refused what %s asked.", request.path, exc_info=error)
-        context = {"title": title_of(error), "sentence": explain(error)}
+        context = {"title": title_of(error), "sentence": explain(error), "links": ways_to_find_out(request, error)}
         # No request and no session: the console's own database may be the one in trouble.
         response = HttpResponse(render_to_string("admin/omnichat/database_trouble.html", context), status=503)
         if isinstance(error, RateLimited):
@@ -65,6 +68,24 @@ def explain(error: Exception) -> str:
     if what:
         return f"The console's own database has no {what}: run manage.py setup_database."
     return sentence(error, connections[alias])
+
+
+def ways_to_find_out(request: HttpRequest, error: Exception) -> list[tuple[str, str]]:
+    """Labels and addresses of the pages that tell whether a change was saved: the row's, where there is one, and its
+    audit log."""
+    if not isinstance(error, OutcomeUnknown):
+        return []
+    match = request.resolver_match
+    key = unquote(str(match.kwargs["object_id"])) if match and "object_id" in match.kwargs else ""
+    log = reverse("admin:database_auditlog_changelist")
+    if not match or not key:
+        return [("The page again", request.path), ("The audit log", log)]
+    row = f"{match.view_name.rpartition('_')[0]}_change"
+    try:
+        page = reverse(row, args=[quote(key)])
+    except NoReverseMatch:
+        page = request.path
+    return [("The row as it is now", page), ("Its audit log", f"{log}?{urlencode({'q': key})}")]
 
 
 def answers(alias: str) -> bool:

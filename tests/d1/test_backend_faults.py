@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, OperationalError, transaction
 
 from d1 import GuardFailed, OutcomeUnknown, RateLimited
-from d1.api import Client, Endpoint
+from d1.api import Client, Endpoint, client_for
 from d1.failures import IntegrityError as Broken
 from d1.failures import OperationalError as DriverError
 from d1.rate import Budget, background
@@ -359,3 +359,20 @@ def test_every_answer_to_a_write_is_told_as_what_it_is(
     with pytest.raises(kind):
         client.write([Statement("DELETE FROM t", [])])
     assert pool.requests == requests
+
+
+def test_what_the_api_tells_beside_sql_is_asked_for_again(d1: Any, engine: Engine) -> None:
+    engine.fault("error_before", match="time_travel", count=2)
+    assert client_for(d1.endpoint).get("/time_travel/bookmark")["bookmark"]
+
+
+def test_what_the_api_does_beside_sql_is_done_once(d1: Any, engine: Engine) -> None:
+    engine.fault("cut_after", match="/export")
+    with pytest.raises(OutcomeUnknown):
+        client_for(d1.endpoint).post("/export", {"output_format": "polling"})
+    assert engine.counts()["requests"] == 1
+
+
+def test_the_words_of_a_lost_connection_are_for_people(connect: Any) -> None:
+    with pytest.raises(OperationalError, match=r"^No connection to D1: Failed to establish a new connection"):
+        connect(api_base="http://127.0.0.1:9", attempts=1).cursor().execute("SELECT 1")

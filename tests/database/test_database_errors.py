@@ -86,7 +86,7 @@ def test_an_unknown_outcome_says_so_and_how_to_find_out(client: Client) -> None:
     assert response.status_code == 503
     assert "Nobody knows whether this was saved" in text
     assert "The outcome is unknown" in text
-    assert "Open the page again in a minute" in text
+    assert "Open the row again in a minute" in text
 
 
 def test_a_rate_limit_says_how_long_to_wait(client: Client) -> None:
