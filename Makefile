@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UNSET := $(shell $(PYTHON) omniops/variables.py)
 CLEAN := env $(foreach name,$(UNSET),-u $(name))
 
-.PHONY: demo test d1 lint lock bench bench-d1 proof test-django pictures
+.PHONY: demo test d1 lint lock bench bench-d1 bench-ledger proof test-django pictures
 
 $(VENV)/demo.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("omniops needs Python 3.11 or later; name one with make PYTHON=python3.12")'
@@ -55,12 +55,16 @@ bench: $(VENV)/test.stamp
 bench-d1: $(VENV)/test.stamp
 	$(CLEAN) $(BIN)/python bench/d1.py
 
+bench-ledger: $(VENV)/test.stamp
+	$(CLEAN) $(BIN)/python bench/ledger.py
+
 # The pictures of docs/, by the browser tests themselves.
 pictures: $(VENV)/test.stamp
 	@mkdir -p docs/pictures
 	$(CLEAN) PICTURES=docs/pictures $(BIN)/python -m pytest -m browser tests/browser
 
-# Everything in full: many more examples of each property, and Django's whole suite.
+# Everything in full: many more examples of each property, the races and kills of docs/reliability.md at their full size,
+# and Django's whole suite.
 proof: test-django
 	$(CLEAN) HYPOTHESIS_PROFILE=proof $(BIN)/python -m pytest -n 2 --dist loadfile
 	$(CLEAN) HYPOTHESIS_PROFILE=proof $(BIN)/python -m standins.d1 run --or-skip $(BIN)/python -m pytest -m both_engines

@@ -78,9 +78,12 @@ def fill(users: int, rows: int) -> None:
     execute("DELETE FROM battery_transactions")
     execute("DELETE FROM user_battery")
     execute(
-        "INSERT INTO battery_transactions (id, user_id, type, amount, balance_after, metadata, created_at) "
+        "INSERT INTO battery_transactions "
+        "(id, user_id, type, amount, balance_after, stripe_payment_intent_id, metadata, created_at) "
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s) "
-        'SELECT u.id || \'-\' || i, u.id, \'refund\', 10, 10 * i, \'{"model":"m","message_id":"x"}\', '
+        "SELECT u.id || '-' || i, u.id, 'refund', 10, 10 * i, "
+        "CASE WHEN i %% 10 = 0 THEN 'pi_' || u.id || i END, "
+        '\'{"model":"m","message_id":"x"}\', '
         "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', 1790000000 + i * 5000, 'unixepoch') FROM users u CROSS JOIN n",
         [each],
     )
@@ -90,8 +93,10 @@ def fill(users: int, rows: int) -> None:
 
 def measure(where: str, users: int, entries: int, requests: Callable[[], int]) -> list[Line]:
     prepare(users)
-    lines = [measure_credits(where, users, requests), measure_one(where, requests)]
-    return lines if where == "D1" else [*lines, measure_audit(where, users, entries)]
+    # On D1 a tenth: the goal is of SQLite, and of D1 the requests count.
+    audited = entries // 10 if where == "D1" else entries
+    credited = measure_credits(where, users, requests)
+    return [credited, measure_one(where, requests), measure_audit(where, users, audited, requests)]
 
 
 def measure_credits(where: str, users: int, requests: Callable[[], int]) -> Line:
@@ -120,14 +125,19 @@ def measure_one(where: str, requests: Callable[[], int]) -> Line:
     return Line("one entry", where, seconds / times, cpu / times, "", "", None)
 
 
-def measure_audit(where: str, users: int, entries: int) -> Line:
+def measure_audit(where: str, users: int, entries: int, requests: Callable[[], int]) -> Line:
     from billing.ledger_audit import audit_ledgers
 
+    users = min(users, entries)
     fill(users, entries)
+    before = requests()
     seconds, cpu, audit = timed(audit_ledgers)
     assert (audit.rows, audit.drift) == (entries // users * users, []), audit.drift[:3]
+    what = f"audit of {audit.rows:,} entries"
+    if where == "D1":
+        return Line(what, where, seconds, cpu, f"{requests() - before} requests", "", None)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return Line(f"audit of {audit.rows:,} entries", where, seconds, cpu, f"peak {peak} MiB", "15 s", seconds < 15)
+    return Line(what, where, seconds, cpu, f"peak {peak} MiB", "15 s", seconds < 15)
 
 
 def on_sqlite(users: int, audited: int) -> list[Line]:
