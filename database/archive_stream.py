@@ -28,7 +28,7 @@ class ArchiveStream:
     def __init__(self, source: IO[bytes], identity: str) -> None:
         self.file_bytes = 0
         self.size = self._left = 0
-        self._ahead = b""
+        self._ahead, self._is_at_end = b"", False
         self._raw = _Counted(source)
         try:
             self._plain = self._decrypted(identity)
@@ -55,10 +55,12 @@ class ArchiveStream:
 
     def next_member(self) -> str | None:
         """The name of the next member, whose `size` in bytes then is known; None at the end."""
+        if self._is_at_end:
+            return None
         self.look_ahead()
         block, self._ahead = self._ahead, b""
         if not block.strip(b"\0"):
-            self.size = self._left = 0
+            self.size, self._left, self._is_at_end = 0, 0, True
             return None
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -80,6 +82,7 @@ class ArchiveStream:
         """Read to the end of the file. Raises CutShort or Damaged where it is not the end that was written."""
         while self.next_member() is not None:
             pass
+        # An archive of tar's own ends in many blocks of zeros.
         while self._named(self._unpacked.read, _BLOCK * 1024):
             pass
         if not isinstance(self._plain, archive_crypto.Decrypted) and self._raw.total() < self.file_bytes:

@@ -22,6 +22,8 @@ import zstandard
 from database.archive_format import FORMAT, MANIFEST, Member
 from database.archive_values import Row, encoded
 
+#: What D1 takes as a row. https://developers.cloudflare.com/d1/platform/limits/
+MAX_ROW_BYTES = 2_000_000
 _LEVEL = 1
 _BLOCK = 512
 _COPY_BYTES = 1024 * 1024
@@ -36,6 +38,8 @@ class ArchiveWriter:
     spool: IO[bytes]
     watch: Callable[[int], None] = lambda rows: None
     members: list[Member] = field(default_factory=list)
+    #: By table how many rows are larger than D1 takes.
+    oversized: dict[str, int] = field(default_factory=dict)
     _frames: list[tuple[int, int]] = field(default_factory=list)
 
     def add_rows(self, member: Member, rows: Iterable[Row]) -> Member:
@@ -45,9 +49,16 @@ class ArchiveWriter:
             for chunk, count in encoded(rows):
                 member.rows += count
                 self.watch(count)
+                self._look_for_oversized(member, chunk)
                 yield chunk
 
         return self._add(member, pieces())
+
+    def _look_for_oversized(self, member: Member, chunk: bytes) -> None:
+        if len(chunk) > MAX_ROW_BYTES:
+            count = sum(len(line) > MAX_ROW_BYTES for line in chunk.split(b"\n"))
+            if count:
+                self.oversized[member.name] = self.oversized.get(member.name, 0) + count
 
     def add_text(self, member: Member, text: str) -> Member:
         return self._add(member, [text.encode()])

@@ -1,0 +1,16 @@
+"""The ledgers in a backup, audited as those of the live database are."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from billing.ledger_audit import audit_ledgers
+
+
+def audit_backup() -> list[str]:
+    """Parts of a sentence about the ledgers in `omnichat`, which is a restored backup; none where they are right."""
+    drift = audit_ledgers().drift
+    if not drift:
+        return []
+    kinds = ", ".join(f"{kind}: {count:,}" for kind, count in sorted(Counter(each.kind for each in drift).items()))
+    return [f"the audit of its ledgers has {len(drift):,} findings ({kinds}), see docs/battery.md"]
