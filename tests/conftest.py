@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections, transaction
@@ -169,3 +175,51 @@ def manage(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+def _postgresql_programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("missing: postgresql (apt-get install postgresql)")
+    return found[-1].parent
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """A server of its own on a free port of loopback. It refuses to run as root, so root lends it a user."""
+    programs = _postgresql_programs()
+    folder = Path(tempfile.mkdtemp(prefix="omniops-postgresql-"))
+    as_user = ["runuser", "-u", "postgres", "--"] if getpass.getuser() == "root" else []
+    if as_user:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data = folder / "data"
+    server = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+
+    def run(program: str, *words: str) -> None:
+        subprocess.run(
+            [*as_user, str(programs / program), "-D", str(data), *words], check=True, capture_output=True, cwd=folder
+        )
+
+    run("initdb", "-U", "console", "--auth=trust", "-E", "UTF8")
+    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", server, "start")
+    try:
+        yield f"postgres://console@127.0.0.1:{port}/postgres"
+    finally:
+        run("pg_ctl", "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql_url: str) -> Callable[..., str]:
+    """Makes a database on that server, empty or as another of its URLs is, and gives its URL."""
+
+    def make(like: str = "template1") -> str:
+        name = f"console_{uuid4().hex}"
+        with psycopg.connect(postgresql_url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {like.rpartition('/')[2]}")  # type: ignore[arg-type]
+        return postgresql_url.removesuffix("postgres") + name
+
+    return make
