@@ -6,10 +6,15 @@ class ConsoleConfig(AppConfig):
     name = "console"
 
     def ready(self) -> None:
-        from console import figure_jobs, job_kinds, needs  # noqa: F401
+        from console import figure_jobs, grant_jobs, grant_links, job_kinds, needs  # noqa: F401
         from console.exchange_events import record_exchange
         from console.roles import make_roles
+        from console.views.account import offer_account
+        from database.cells import lead_to
         from database.exchange import exchanged
+        from database.object_actions import offer
 
+        lead_to("chat.user", "account")
+        offer("chat.user", offer_account)
         post_migrate.connect(make_roles, sender=self, dispatch_uid="console.roles")
         exchanged.connect(record_exchange, dispatch_uid="console.exchange_events")

@@ -21,7 +21,7 @@ from billing import figures as billing_figures
 from billing.models import StoredStatus
 from chat import figures as chat_figures
 from console import bars
-from console.models.summary import Summary
+from console.models import Summary
 from database import cells
 from database.router import CONSOLE
 

@@ -145,7 +145,22 @@ def json_block(value: Any) -> Shown:
     return format_html('<pre class="json">{}</pre>', json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
+#: Pages that show a row better than its form does, by the label of the model: names of addresses.
+_PAGES: dict[str, str] = {}
+
+
+def lead_to(model: str, name: str) -> None:
+    """Let links to rows of a model ("chat.user") lead to the address of this name, which takes the quoted key."""
+    _PAGES[model] = name
+
+
 def row_url(model: type[Model], pk: Any) -> str:
+    page = _PAGES.get(model._meta.label_lower)
+    return reverse(page, args=(quote(pk),)) if page else form_url(model, pk)
+
+
+def form_url(model: type[Model], pk: Any) -> str:
+    """The page on which a row is edited."""
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=(quote(pk),))
 
 

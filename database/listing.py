@@ -13,6 +13,7 @@ from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from database import cells
 from database.filters import OneValueFilter
 from database.instants import shortest_text
 from database.paging import Order, Place, Walk, capped_count
@@ -97,6 +98,9 @@ class KeysetChangeList(ChangeList):
             driving, rest = (driving & condition, rest) if serves else (driving, rest & condition)
             led = led or serves
         return driving, rest or None
+
+    def url_for_result(self, result: Any) -> str:
+        return cells.row_url(self.model, result.pk)
 
     def get_results(self, request: HttpRequest) -> None:
         walk = self._walk(request)

@@ -2,13 +2,19 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
+from console.views.account import account_page
 from console.views.find import find_page
 from console.views.home import count_again, home_page
+from console.views.webhooks import clerk, stripe
 
 urlpatterns = [
     path("admin/", admin.site.admin_view(home_page)),
     path("admin/count-figures/", admin.site.admin_view(count_again), name="count_figures"),
+    path("admin/account/<str:user_id>/", admin.site.admin_view(account_page), name="account"),
+    path("admin/account/<str:user_id>/<slug:tab>/", admin.site.admin_view(account_page), name="account_tab"),
     path("admin/find/", admin.site.admin_view(find_page), name="find"),
     path("admin/", admin.site.urls),
+    path("webhooks/stripe/", stripe, name="webhooks_stripe"),
+    path("webhooks/clerk/", clerk, name="webhooks_clerk"),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]

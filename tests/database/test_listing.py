@@ -207,9 +207,9 @@ IDS = ("a/b", "a b", "a?b#c", "a_5F", "ü", "'\"<script>", "..", "%2e", "a\nb", 
 @pytest.mark.parametrize("pk", IDS)
 def test_an_id_of_any_letters_has_a_page(admin_client: Client, pk: str) -> None:
     User.objects.create(id=pk, email="a@example.com", created_at="2026-01-01 00:00:00")
-    page = reverse("admin:chat_user_change", args=[admin_quote(pk)])
+    page, form = (reverse(name, args=[admin_quote(pk)]) for name in ("account", "admin:chat_user_change"))
     assert f'href="{escape(page)}"' in admin_client.get(address("chat_user")).content.decode()
-    assert admin_client.get(page).status_code == 200
+    assert {admin_client.get(each).status_code for each in (page, form)} == {200}
 
 
 @pytest.mark.sqlite_only("an address is read before the database")
