@@ -1,6 +1,7 @@
 """A stand-in of Stripe over real HTTP, for tests and the demo: see README.md beside this."""
 
+from standins.stripe.remote import RemoteError, RemoteStripe, StripeProcess
 from standins.stripe.server import KEY, StripeServer
 from standins.stripe.versions import LATEST
 
-__all__ = ["KEY", "LATEST", "StripeServer"]
+__all__ = ["KEY", "LATEST", "RemoteError", "RemoteStripe", "StripeProcess", "StripeServer"]

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import orjson
 
 from standins.stripe import api, faults, parameters
+from standins.stripe.control import control
 from standins.stripe.errors import StripeError, bad_key
 from standins.stripe.idempotency import Idempotency, Kept
 from standins.stripe.store import Seedling
@@ -70,6 +71,8 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         path = unquote(url.path)
         stripe = self.server.stripe
+        if path.startswith("/_control/"):
+            return self._control(path.removeprefix("/_control/"), body)
         fault = stripe.faults.take(method, path)
         time.sleep(stripe.faults.latency + (fault.seconds if fault and fault.kind == "slow" else 0))
         if fault and fault.kind == "cut" and not fault.after:
@@ -87,6 +90,16 @@ class Handler(BaseHTTPRequestHandler):
         if fault and fault.kind == "cut":
             return self._cut()
         return self._send(status, answer, headers)
+
+    def _control(self, name: str, body: bytes) -> None:
+        try:
+            given = orjson.loads(body or b"{}")
+            status, answer = 200, control(self.server.stripe, name, given)
+        except orjson.JSONDecodeError as error:
+            status, answer = 400, {"error": {"message": f"not JSON: {error}"}}
+        except StripeError as error:
+            status, answer = error.status, error.envelope()
+        self._send(status, dump(answer), {})
 
     def _count(self, method: str, path: str) -> None:
         stripe = self.server.stripe

@@ -49,20 +49,35 @@ def _line(
     product = account.store["product"].find(price["product"])
     day = datetime.fromtimestamp(period[0], UTC).strftime("%d %b %Y")
     text = f"{said} {product['name'] if product else ''} after {day}"
-    cents = sign * round(price["unit_amount"] * item["quantity"] * share)
-    credited = _credited(account, sub, item) if sign < 0 else None
+    invoice, lines = _charged(account, sub, item) if sign < 0 else (None, [])
+    # What a discount saved is not given back: flexible billing includes discounts in prorations.
+    paid = _part_paid(lines) if lines else 1 - _discounted(account, sub)
+    cents = sign * round(price["unit_amount"] * item["quantity"] * share * paid)
+    credited = {"invoice": invoice, "invoice_line_items": [line["id"] for line in lines]} if invoice else None
     return invoices.subscription_line(
         account, sub, item, cents, period, price=price, description=text, proration=True, credited=credited
     )
 
 
-def _credited(account: Account, sub: Thing, item: Thing) -> Thing | None:
-    """The lines of the last invoice that charged what is now given back."""
+def _charged(account: Account, sub: Thing, item: Thing) -> tuple[str | None, list[Thing]]:
+    """The last invoice that charged the present price, and its lines of it."""
     for invoice in reversed(account.store["invoice"].of("subscription", sub["id"])):
         lines = [
-            line["id"] for line in invoice["lines"]["data"]
+            line for line in invoice["lines"]["data"]
             if line["amount"] > 0 and line["pricing"]["price_details"]["price"] == item["price"]["id"]
         ]  # fmt: skip
         if lines:
-            return {"invoice": invoice["id"], "invoice_line_items": lines}
-    return None
+            return invoice["id"], lines
+    return None, []
+
+
+def _part_paid(lines: list[Thing]) -> float:
+    full: int = sum(line["amount"] for line in lines)
+    saved: int = sum(each["amount"] for line in lines for each in line["discount_amounts"])
+    return 1 - saved / full
+
+
+def _discounted(account: Account, sub: Thing) -> float:
+    """The part that the discounts still in force take."""
+    coupons = [account.store["coupon"].get(account.discounts[id]["source"]["coupon"]) for id in sub["discounts"]]
+    return min(1.0, float(sum(coupon["percent_off"] for coupon in coupons)) / 100)

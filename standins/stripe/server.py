@@ -7,9 +7,10 @@ from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
-from standins.stripe import renewals
+from standins.stripe import bulk, renewals
 from standins.stripe.account import Account
 from standins.stripe.clock import Clock
+from standins.stripe.deliveries import Deliveries
 from standins.stripe.faults import Faults
 from standins.stripe.http import Front
 from standins.stripe.people import People
@@ -40,19 +41,22 @@ class StripeServer(People):
         self.account.after_dunning, self.account.event_days = after_dunning, event_days
         self.calls: Counter[str] = Counter()
         self.faults = Faults(latency)
-        self.deliver_to = deliver_to
+        self.deliveries = Deliveries(self.account, webhook_secret)
         self._port = port
         self._front: Front | None = None
         self._make_plans()
+        self.deliver_to = deliver_to  # after the plans, which are there before any endpoint
 
     def __enter__(self) -> Self:
         self._front = Front(("127.0.0.1", self._port), self)
         threading.Thread(target=self._front.serve_forever, args=(0.05,), daemon=True).start()
+        self.deliveries.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.deliveries.stop()
         if self._front:
             self._front.shutdown()
             self._front.server_close()
@@ -92,6 +96,30 @@ class StripeServer(People):
     def signed(self, event: Thing, secret: str | None = None, at: int | None = None) -> tuple[bytes, dict[str, str]]:
         """The body and the headers of a delivery."""
         return signed(event, secret or self.secret, at)
+
+    @property
+    def deliver_to(self) -> str | None:
+        """The URL that every event is sent to, in the background; None for none."""
+        return self.deliveries.url
+
+    @deliver_to.setter
+    def deliver_to(self, url: str | None) -> None:
+        self.deliveries.url = url
+
+    def deliver(self, event: str | Thing, url: str | None = None) -> int:
+        """Sends one event now, once; the status of the answer, 0 where none came."""
+        found = self.account.store["event"].get(event if isinstance(event, str) else event["id"])
+        return self.deliveries.send(found, url)
+
+    def redeliver(self) -> int:
+        """Sends once more whatever has not arrived; how many. `deliveries.wait()` waits for the answers."""
+        return self.deliveries.again()
+
+    def bulk(self, count: int, **options: Any) -> Thing:
+        """Makes many customers at once: see standins.stripe.bulk.plant."""
+        with self.account.lock:
+            prices = [self.account.store["price"].get(id) for id in self.prices.values()]
+            return bulk.plant(self.account, prices, count, **options)
 
     def reset_calls(self) -> None:
         self.calls.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -27,15 +27,15 @@ def field(thing: Thing, name: str) -> Any:
 
 
 class Seedling:
-    """An object made in bulk: a template of bytes and what differs. It becomes a dict when somebody changes it."""
+    """An object made in bulk: a template and a number. It becomes a dict when somebody asks for it by its id."""
 
-    __slots__ = ("created", "template", "values")
+    __slots__ = ("_number", "_template", "_values", "created")
 
-    def __init__(self, template: bytes, values: tuple[Any, ...], created: int) -> None:
-        self.template, self.values, self.created = template, values, created
+    def __init__(self, template: bytes, values: Callable[[int], dict[bytes, Any]], number: int, created: int) -> None:
+        self._template, self._values, self._number, self.created = template, values, number, created
 
     def body(self) -> bytes:
-        return self.template % self.values
+        return self._template % self._values(self._number)
 
     def grown(self) -> Thing:
         return orjson.loads(self.body())  # type: ignore[no-any-return]
@@ -49,6 +49,7 @@ class Table:
         self.rows: dict[str, Thing | Seedling] = {}
         self.deleted: dict[str, Thing] = {}
         self._keys: list[Key] = []
+        self._in_order = True
         self._key_of: dict[str, Key] = {}
         self._index: dict[str, dict[str, list[Key]]] = {field: {} for field in INDEXED}
 
@@ -60,24 +61,30 @@ class Table:
         self._enter(thing["id"], created, thing, {name: field(thing, name) for name in INDEXED})
         return thing
 
-    def plant(self, id: str, seedling: Seedling, customer: str | None = None) -> None:
-        self._enter(id, seedling.created, seedling, {"customer": customer})
+    def plant(self, id: str, seedling: Seedling, fields: dict[str, str]) -> None:
+        """`fields` are those that lists are asked by."""
+        self._enter(id, seedling.created, seedling, fields)
 
     def _enter(self, id: str, created: int, row: Thing | Seedling, fields: dict[str, Any]) -> None:
         key = (created, len(self._key_of), id)
         self.rows[id], self._key_of[id] = row, key
-        if not self._keys or key > self._keys[-1]:
-            self._keys.append(key)
-        else:
-            insort(self._keys, key)
+        self._in_order = self._in_order and (not self._keys or key > self._keys[-1])
+        self._keys.append(key)
         for name, value in fields.items():
             if isinstance(value, str):
                 self._index[name].setdefault(value, []).append(key)
 
+    def _ordered(self) -> list[Key]:
+        """The keys, oldest first. Sorted when they are read, so that bulk is not slowed by objects of the past."""
+        if not self._in_order:
+            self._keys.sort()
+            self._in_order = True
+        return self._keys
+
     def remove(self, id: str, tombstone: Thing) -> None:
         del self.rows[id]
         self.deleted[id] = tombstone
-        del self._keys[bisect_left(self._keys, self._key_of[id])]
+        del self._ordered()[bisect_left(self._keys, self._key_of[id])]
 
     def find(self, id: str) -> Thing | None:
         """The object itself, not a copy; None where there is none or it is deleted."""
@@ -99,7 +106,7 @@ class Table:
 
     def all(self) -> Iterator[Thing]:
         """Each object, oldest first; what was made in bulk as a copy."""
-        for _, _, id in list(self._keys):
+        for _, _, id in list(self._ordered()):
             row = self.rows[id]
             yield row.grown() if isinstance(row, Seedling) else row
 
@@ -119,7 +126,7 @@ class Table:
         index: tuple[str, str] | None = None,
     ) -> tuple[list[Thing | Seedling], bool]:
         """A page, newest first, and whether there is more. `window` is of `created`, both ends included."""
-        keys = self._keys if index is None else sorted(self._index[index[0]].get(index[1], ()))
+        keys = self._ordered() if index is None else sorted(self._index[index[0]].get(index[1], ()))
         low = bisect_left(keys, (window[0], -1, ""))  # type: ignore[type-var]
         high = bisect_right(keys, (window[1], float("inf"), ""))  # type: ignore[type-var]
         if after is not None:

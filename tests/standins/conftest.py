@@ -1,4 +1,4 @@
-"""One engine for all tests of the stand-in, emptied before each, and a plain HTTP client."""
+"""One D1 engine for all tests of the stand-ins, emptied before each, and a plain HTTP client; Stripe and its client."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import stripe as stripe_library
 import urllib3
 
 from standins.d1 import Engine
+from standins.stripe import LATEST, StripeServer
 
 
 @dataclass
@@ -60,3 +62,15 @@ def call(engine: Engine) -> Iterator[Call]:
 
 def base(engine: Engine) -> str:
     return f"{engine.base}/accounts/{engine.account}/d1/database/{engine.database}"
+
+
+@pytest.fixture
+def stripe() -> Iterator[StripeServer]:
+    with StripeServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(stripe: StripeServer) -> stripe_library.StripeClient:
+    """The real client of Stripe, which retries nothing."""
+    return stripe_library.StripeClient(stripe.key, base_addresses={"api": stripe.url}, stripe_version=LATEST)

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import stripe as real
 
-from standins.stripe import LATEST, StripeServer
-
-
-@pytest.fixture
-def stripe() -> Iterator[StripeServer]:
-    with StripeServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(stripe: StripeServer) -> real.StripeClient:
-    return real.StripeClient(stripe.key, base_addresses={"api": stripe.url}, stripe_version=LATEST)
+from standins.stripe import StripeServer
 
 
 def types(stripe: StripeServer) -> list[str]:
