@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,16 @@ def _silent(text: str) -> None:
 
 @dataclass
 class Restored:
-    """What was restored: the rows of each table; where the old SQLite file is; D1's name of the moment before."""
+    """What was restored: the rows of each table; where the old SQLite file is; D1's name of the moment before.
+
+    `console` has the rows of the console's own models, where these were restored, too.
+    """
 
     tables: dict[str, int] = field(default_factory=dict)
     kept: Path | None = None
     bookmark: str | None = None
     remarks: list[str] = field(default_factory=list)
+    console: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -51,8 +56,10 @@ class Restore:
 
     def run(self) -> Restored:
         """Raises RestoreError, ArchiveError or a database's error; each says whether something was touched."""
-        if is_d1(self.connection):
-            return self._to_d1()
+        with closing(self.source):
+            return self._to_d1() if is_d1(self.connection) else self._to_its_file()
+
+    def _to_its_file(self) -> Restored:
         name = self.connection.settings_dict["NAME"]
         if self.connection.vendor != "sqlite" or not name or str(name).startswith(("file:", ":memory:")):
             raise RestoreError("A restore goes into a SQLite file or into D1. Nothing was touched.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import chain
 from typing import Any
 
@@ -11,7 +11,7 @@ from database.archive import Archive
 from database.archive_errors import Damaged
 from database.archive_format import SEQUENCE, Member
 from database.archive_values import RawText
-from database.restore_build import Contents, RestoreError, Watch, quoted
+from database.restore_build import Contents, RestoreError, Watch, quoted, tables_of
 
 
 def fill_from_archive(
@@ -24,11 +24,15 @@ def fill_from_archive(
     """
     members = _chosen(archive, tables)
     objects = _objects(archive, tables)
+    _set_pragmas(database, archive.manifest.get("pragmas") or {})
     database.execute("BEGIN")
     for each in objects:
         if each["type"] == "table":
             _make(database, each["sql"])
     for member in members:
+        if member.kind == SEQUENCE:
+            _number(database, archive.rows(member))
+            continue
         for batch in archive.batches(member):
             _insert(database, member, batch)
             watch(len(batch))
@@ -37,6 +41,14 @@ def fill_from_archive(
             _make(database, each["sql"])
     database.execute("COMMIT")
     return Contents({member.name: member.rows for member in members if member.kind != SEQUENCE})
+
+
+def _set_pragmas(database: sqlite3.Connection, pragmas: dict[str, Any]) -> None:
+    """What a database says of itself beside its tables; its encoding is settled by the first of them."""
+    if pragmas.get("encoding") in ("UTF-16le", "UTF-16be"):
+        database.execute(f"PRAGMA encoding = '{pragmas['encoding']}'")
+    for name in ("user_version", "application_id"):
+        database.execute(f"PRAGMA {name} = {int(pragmas.get(name) or 0)}")
 
 
 def _chosen(archive: Archive, tables: Collection[str]) -> list[Member]:
@@ -60,17 +72,25 @@ def _make(database: sqlite3.Connection, sql: str) -> None:
     try:
         database.execute(sql)
     except sqlite3.Error as error:
+        if "disk" in str(error):
+            raise
         raise RestoreError(
             f"SQLite {sqlite3.sqlite_version} cannot make {' '.join(sql.split())[:60]}: {error}. Nothing was touched."
         ) from error
 
 
+def _number(database: sqlite3.Connection, rows: Iterable[list[Any]]) -> None:
+    """Let AUTOINCREMENT go on where it was; the rows of the tables left numbers of their own."""
+    tables = set(tables_of(database))
+    wanted = [row for row in rows if row[0] in tables]
+    if wanted:
+        database.execute("DELETE FROM sqlite_sequence")
+        database.executemany("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", wanted)
+
+
 def _insert(database: sqlite3.Connection, member: Member, rows: list[list[Any]]) -> None:
     columns = member.columns or []
     names = ", ".join(map(quoted, columns))
-    if member.kind == SEQUENCE:
-        # The rows of the tables left numbers of their own.
-        database.execute("DELETE FROM sqlite_sequence")
     into = f"INSERT INTO {quoted(member.name)} ({names}) VALUES"
     try:
         if RawText in set(map(type, chain.from_iterable(rows))):
@@ -78,6 +98,8 @@ def _insert(database: sqlite3.Connection, member: Member, rows: list[list[Any]])
         else:
             database.executemany(f"{into} ({', '.join('?' * len(columns))})", rows)
     except (sqlite3.Error, OverflowError) as error:
+        if "disk" in str(error):
+            raise
         raise Damaged(f"The rows of {member.name} in the backup do not fit its table: {error}.") from error
 
 

@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import OperationalError
 from django.utils import timezone
 
-from d1.errors import OutcomeUnknown, RateLimited
+from d1.errors import OutcomeUnknown
 from database.restore_build import RestoreError, Watch, columns_of, quoted
 from database.restore_marker import MAKE, MARKER, STAGE, is_marked, unfinished
 from database.restore_rows import loads
@@ -59,38 +59,49 @@ class Delivery:
         self._attempt(lambda: run_as_one(self.connection, [], condition, last), lambda: not is_marked(self.connection))
 
     def _attempt(self, run: Callable[[], bool], arrived: Callable[[], bool]) -> None:
+        """Run something that must happen once, until it has."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 if run():
                     return
-                raise RestoreError("Another restore of this database has begun since: this one ends.")
+                raise _overtaken()
             except OutcomeUnknown:
                 if self._looked_up(arrived):
                     return
                 if attempt == ATTEMPTS:
                     raise
-            except (RateLimited, OperationalError) as error:
-                if attempt == ATTEMPTS or isinstance(error, StatementFailed):
-                    raise
-                self.pause(getattr(error, "retry_after", PAUSE))
+            except StatementFailed as error:
+                raise RestoreError(f"D1 refuses what the backup has: {error.words}") from error
+            except OperationalError as error:
+                self._wait(error, attempt)
 
     def _looked_up(self, arrived: Callable[[], bool]) -> bool:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return arrived()
-            except OperationalError:
-                if attempt == ATTEMPTS:
-                    raise
-                self.pause(PAUSE)
+            except OperationalError as error:
+                self._wait(error, attempt)
         return False
+
+    def _wait(self, error: OperationalError, attempt: int) -> None:
+        """Before another attempt at what has surely not run; or raise."""
+        if MARKER in str(error):
+            raise _overtaken() from error
+        if attempt == ATTEMPTS or str(error).startswith("Cloudflare"):
+            raise error
+        self.pause(getattr(error, "retry_after", PAUSE))
 
     def _arrived(self) -> bool:
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT batch FROM {MARKER} WHERE run = %s", [self.run])  # noqa: S608
             row = cursor.fetchone()
         if row is None:
-            raise RestoreError("Another restore of this database has begun since: this one ends.")
+            raise _overtaken()
         return int(row[0]) > self.batch
+
+
+def _overtaken() -> RestoreError:
+    return RestoreError("Another restore of this database has begun since: this one ends.")
 
 
 def drop(table: str) -> Step:

@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from database.archive import Archive, read_archive
+from database.archive_format import SEQUENCE
+from database.backup_files import Backups, backups_at
 from database.foreign_dumps import (
     fill_from_json,
     fill_from_sql,
@@ -22,6 +24,9 @@ from database.foreign_dumps import (
 from database.migrations import read_migrations
 from database.restore_archive import fill_from_archive
 from database.restore_build import Contents, RestoreError, Watch
+
+#: The newest backup in the storage.
+LATEST = "latest"
 
 
 class Source(Protocol):
@@ -35,6 +40,8 @@ class Source(Protocol):
 
     def tables(self) -> list[str]: ...
 
+    def close(self) -> None: ...
+
     def fill(
         self, database: sqlite3.Connection, target: BaseDatabaseWrapper, tables: Collection[str], watch: Watch
     ) -> Contents: ...
@@ -46,18 +53,25 @@ class Backup:
 
     name: str
     archive: Archive
-    has_schema = True
 
     def __str__(self) -> str:
-        made = self.archive.manifest.get("created_at", "")
+        made = self.archive.manifest.get("made_at", "")
         return f"the backup {self.name}{f' of {made}' if made else ''} ({self.rows:,} rows)"
+
+    @property
+    def has_schema(self) -> bool:
+        """One of some tables replaces these and no others."""
+        return not self.archive.manifest.get("partial")
 
     @property
     def rows(self) -> int:
         return sum(member.rows for member in self.archive.tables())
 
     def tables(self) -> list[str]:
-        return [member.name for member in self.archive.tables()]
+        return [member.name for member in self.archive.tables() if member.kind != SEQUENCE]
+
+    def close(self) -> None:
+        self.archive.close()
 
     def fill(
         self, database: sqlite3.Connection, target: BaseDatabaseWrapper, tables: Collection[str], watch: Watch
@@ -84,6 +98,9 @@ class Dump:
 
     def tables(self) -> list[str]:
         return [] if self.has_schema else tables_in_json(self.path)
+
+    def close(self) -> None:
+        """Its files are open only while they are read."""
 
     def fill(
         self, database: sqlite3.Connection, target: BaseDatabaseWrapper, tables: Collection[str], watch: Watch
@@ -112,4 +129,17 @@ def open_source(text: str) -> Source:
     path = Path(text)
     if path.exists():
         return Dump(path) if is_foreign(path) else Backup(text, read_archive(path))
-    raise RestoreError(f"There is no backup {text}: list_backups shows those in the storage.")
+    backups = backups_at(settings.BACKUP_STORAGE)
+    name = _latest(backups) if text == LATEST else text
+    if not backups.has(name):
+        where = backups.place.text
+        raise RestoreError(f"There is no backup {text}, as a file or in {where}: list_backups shows those in {where}.")
+    return Backup(name, read_archive(backups.source(name)))
+
+
+def _latest(backups: Backups) -> str:
+    """The newest that is whole; neither one of some tables nor one without personal data stands for the database."""
+    for record in reversed(backups.records()):
+        if not record.get("partial") and not record.get("anonymized"):
+            return str(record["backup"])
+    raise RestoreError(f"There is no backup of a whole database in {backups.place.text}: make one by backup_database.")

@@ -28,7 +28,7 @@ def is_filled(target: Path) -> bool:
     if not target.exists() or target.stat().st_size == 0:
         return False
     try:
-        with closing(sqlite3.connect(f"{target.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(target)) as database:
             return bool(tables_of(database))
     except sqlite3.Error:
         return True

@@ -37,9 +37,10 @@ class Journey:
 
 
 def plan(connection: BaseDatabaseWrapper, when: str) -> Journey:
-    """The bookmarks of a moment in the past and of now.
+    """The bookmarks of a moment in the past and of now. Reads only.
 
-    `when` is a bookmark, or a date and time in ISO 8601, which is UTC where it names no zone. Reads only. Raises RestoreError for what is no moment, or none that D1 remembers.
+    `when` is a bookmark, or a date and time in ISO 8601, which is UTC where it names no zone. Raises RestoreError for
+    what is no moment, or none that D1 remembers.
     """
     client = _client(connection)
     moment = when if _BOOKMARK.fullmatch(when) else _bookmark(client, f"?timestamp={quote(_moment(when))}", when)

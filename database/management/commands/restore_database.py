@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,21 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from database.after_restore import Missing, apply_again, missing_effects
 from database.archive_errors import ArchiveError
+from database.backup_sqlite import BackupError
 from database.commands import OperatorCommand, Report
 from database.failures import sentence
 from database.migrations import MigrationError, read_migrations
 from database.restore import Restore, Restored
 from database.restore_build import RestoreError
+from database.restore_console import restore_console
 from database.restore_marker import undo
-from database.restore_sources import open_source
+from database.restore_sources import Backup, open_source
 from database.restore_target import connect_to
 from database.router import OMNICHAT
 from database.time_travel import plan, travel
 from database.verification import verify_schema
+
+_NOTHING: dict[str, Any] = {"restored": {}, "rows": 0}
 
 
 class Command(OperatorCommand):
@@ -38,6 +44,7 @@ class Command(OperatorCommand):
         parser.add_argument("--tables", metavar="a,b", help="replace these tables alone")
         parser.add_argument("--time-travel", metavar="TIMESTAMP", help="put D1 back as it was then; or a bookmark")
         parser.add_argument("--apply-again", action="store_true", help="apply again what is missing after a restore")
+        parser.add_argument("--console", action="store_true", help="put the console's own tables back, too")
         parser.add_argument("--no-input", action="store_true", help="replace without asking")
 
     def run(self, **options: Any) -> Report:
@@ -50,21 +57,24 @@ class Command(OperatorCommand):
             if options["time_travel"]:
                 return self._travel(connection, options)
             done = self._restore(connection, options) if options["backup"] else Restored()
+            done.console = self._restore_console(options) if options["console"] else {}
             missing, applied = self._after(options)
             return _report(done, missing, applied)
-        except (RestoreError, ArchiveError, MigrationError) as error:
-            return Report({"restored": {}, "rows": 0}, "", error=str(error))
+        except (RestoreError, ArchiveError, BackupError, MigrationError) as error:
+            return Report(_NOTHING, "", error=str(error))
         except OSError as error:
-            return Report({"restored": {}, "rows": 0}, "", error=_of_disk(error))
-        except Error as error:
-            return Report({"restored": {}, "rows": 0}, "", error=sentence(error, connection))
+            return Report(_NOTHING, "", error=_of_disk(error))
+        except (Error, sqlite3.Error) as error:
+            return Report(_NOTHING, "", error=sentence(error, connection))
 
     def _check_usage(self, options: dict[str, Any]) -> None:
         wanted = [bool(options["backup"]), bool(options["time_travel"]), bool(options["apply_again"])]
         if not any(wanted) or (options["time_travel"] and sum(wanted) > 1):
             raise CommandError("Give one of BACKUP, --time-travel TIMESTAMP and --apply-again.", returncode=2)
-        if options["time_travel"] and (options["tables"] or options["into"]):
-            raise CommandError("Time travel takes the whole database, in place.", returncode=2)
+        if options["time_travel"] and (options["tables"] or options["into"] or options["console"]):
+            raise CommandError("Time travel takes the whole database, in place, and no other.", returncode=2)
+        if options["console"] and (options["into"] or not options["backup"]):
+            raise CommandError("--console puts the console's own tables back, and takes a BACKUP.", returncode=2)
 
     def _restore(self, connection: BaseDatabaseWrapper, options: dict[str, Any]) -> Restored:
         source = open_source(options["backup"])
@@ -84,6 +94,13 @@ class Command(OperatorCommand):
         for remark in done.remarks:
             self.remark(remark)
         return done
+
+    def _restore_console(self, options: dict[str, Any]) -> dict[str, int]:
+        self.confirm("Replace the console's own tables (staff, grants, inbox, runs), too?", options)
+        with closing(open_source(options["backup"])) as source:
+            if not isinstance(source, Backup):
+                raise RestoreError("A dump of others has no tables of the console; OmniChat's are restored.")
+            return restore_console(source.archive, self.remark)
 
     def _after(self, options: dict[str, Any]) -> tuple[list[Missing], int]:
         """What the restored database lacks that is known elsewhere; of a copy that is nobody's business."""
@@ -125,6 +142,7 @@ def _report(done: Restored, missing: list[Missing], applied: int) -> Report:
     data: dict[str, Any] = {
         "restored": done.tables,
         "rows": rows,
+        "console": done.console,
         "kept": done.kept and str(done.kept),
         "bookmark": done.bookmark,
         "undo": done.bookmark and undo(done.bookmark),
