@@ -77,10 +77,10 @@ class Command(OperatorCommand):
             raise CommandError("--console puts the console's own tables back, and takes a BACKUP.", returncode=2)
 
     def _restore(self, connection: BaseDatabaseWrapper, options: dict[str, Any]) -> Restored:
-        source = open_source(options["backup"])
         tables = [name.strip() for name in (options["tables"] or "").split(",") if name.strip()]
         if options["tables"] is not None and not tables:
             raise CommandError("--tables names no table.", returncode=2)
+        source = open_source(options["backup"])
         with self.progress("Restoring") as bar:
 
             def confirm(question: str) -> None:
