@@ -127,9 +127,8 @@ def test_two_workers_run_each_job_once(process: Process) -> None:
     workers = [process("command", "run_worker", "--until-empty", "--json") for _ in range(2)]
     lines = [finish(each) for each in workers]
     worked = [json.loads(each[0])["worked"] for each in lines]
-    after = max(
-        (json.loads(each[-1]) for each in lines), key=lambda told: sum(job[0] == "done" for job in told["jobs"])
-    )
+    ends = [json.loads(each[-1]) for each in lines]
+    after = max(ends, key=lambda told: sum(state == "done" for state, _, _ in told["jobs"]))
     assert [state for state, _, _ in after["jobs"]] == ["done"] * 30
     assert (len(after["entries"]), sum(worked)) == (30, 30)
 

@@ -1,7 +1,7 @@
 """A process with two kinds of jobs of its own, for the tests of workers: `python worker_process.py WHAT [WORD ...]`.
 
-`command NAME ...` is manage.py; `queue KIND N` starts jobs; `embedded` serves until the queue is empty, `forked` does so
-in a child. At its end each prints what became of all. With ALONE set, jobs of the dead are taken up at once.
+`command NAME ...` is manage.py; `queue KIND N` starts jobs; `embedded` serves until the queue is empty, `forked` does
+so in a child. At its end each prints what became of all. With ALONE set, jobs of the dead are taken up at once.
 """
 
 # ruff: noqa: E402  Django is set up before models are loaded.
