@@ -27,6 +27,7 @@ GROUPS: tuple[tuple[Any, dict[str, tuple[str, Any]]], ...] = (
             "billing.usersubscription": ("card", gettext_lazy("Subscriptions")),
             "billing.userbattery": ("battery", None),
             "billing.batterytransaction": ("ledger", None),
+            "console.grant": ("gift", None),
         },
     ),
     (

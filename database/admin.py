@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import OperationalError
 from django.db.models import F, Model, QuerySet
 from django.db.models.expressions import OrderBy
@@ -20,7 +21,7 @@ from database.filters import OneValueFilter, by_parent, by_period, by_seen
 from database.instants import Instant
 from database.listing import KeysetChangeList, WholePaginator
 from database.models import AuditLog, SchemaVersion
-from database.object_actions import actions_of
+from database.object_actions import ListAction, actions_of, list_actions
 from database.paging import Order, RowId
 from database.search import Exact, FirstOf, Search
 
@@ -107,6 +108,11 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        offered = list_actions(request, self.opts.label_lower)
+        actions = {each.name: (runner(each), each.name, each.label) for each in offered}
+        return {**super().get_actions(request), **actions}
 
     @property
     def search_help_text(self) -> str:  # type: ignore[override]
@@ -210,6 +216,15 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
             if not is_about_a_column(error) or not learn_missing_fields(self.model):
                 raise
         return view()
+
+
+def runner(action: ListAction) -> Callable[..., HttpResponse]:
+    """The action as Django calls it. The keys are those that were marked: no list is asked for again."""
+
+    def run(admin_of_list: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
+        return action.run(request, request.POST.getlist(ACTION_CHECKBOX_NAME))
+
+    return run
 
 
 def refused(form: type[Any], refusal: NotSaved) -> type[Any]:

@@ -1,4 +1,4 @@
-"""What can be done with a row, beside editing it: buttons at the head of its page.
+"""What can be done with rows, beside editing them: buttons on the page of one, actions for those marked in a list.
 
 A room below shows them; a room above, which knows what can be done, registers them.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 
 @dataclass(frozen=True)
@@ -35,3 +35,25 @@ def offer(model: str, source: Source) -> None:
 
 def actions_of(request: HttpRequest, row: Any) -> list[ObjectAction]:
     return [action for source in _SOURCES.get(row._meta.label_lower, []) for action in source(request, row)]
+
+
+@dataclass(frozen=True)
+class ListAction:
+    """What can be done with rows that are marked in a list. `run` gets their keys as text, and gives a page."""
+
+    name: str
+    label: Any
+    permission: str
+    run: Callable[[HttpRequest, list[str]], HttpResponse]
+
+
+_FOR_LISTS: dict[str, dict[str, ListAction]] = {}
+
+
+def offer_for_list(model: str, action: ListAction) -> None:
+    """Let the list of a model ("chat.user") offer an action to who has its permission."""
+    _FOR_LISTS.setdefault(model, {})[action.name] = action
+
+
+def list_actions(request: HttpRequest, model: str) -> list[ListAction]:
+    return [action for action in _FOR_LISTS.get(model, {}).values() if request.user.has_perm(action.permission)]
