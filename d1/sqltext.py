@@ -20,6 +20,8 @@ _READING_PRAGMAS = frozenset(
         "quick_check", "table_info", "table_list", "table_xinfo",
     )
 )  # fmt: skip
+_BEFORE_A_TABLE = frozenset((".", "EXISTS", "IN", "INTO", "JOIN", "ON", "TABLE", "UPDATE"))
+_CLAUSES = frozenset(("FROM", "GROUP", "JOIN", "LIMIT", "ON", "ORDER", "SELECT", "SET", "USING", "VALUES", "WHERE"))
 _WRITING = frozenset(("INSERT", "REPLACE", "UPDATE", "DELETE"))
 
 
@@ -53,14 +55,29 @@ def tokens(sql: str) -> tuple[Token, ...]:
     found: list[Token] = []
     depth = 0
     for match in _WORD.finditer(sql):
-        if match["skip"] is not None:
+        if match["skip"] is not None and not _names_a_table(match["skip"], found, depth):
             continue
         depth -= match[0] == ")"
         quoted = next((match[kind] for kind in ("double", "back", "bracket") if match[kind] is not None), None)
+        if match["skip"] is not None:
+            quoted = match["skip"][1:-1].replace("''", "'")
         name = (quoted if quoted is not None else match["word"] or "").lower()
         found.append(Token("" if quoted is not None else match[0].upper(), name, depth, match.start(), match.end()))
         depth += match[0] == "("
     return tuple(found)
+
+
+def _names_a_table(skipped: str, before: list[Token], depth: int) -> bool:
+    """Whether SQLite takes a text in single quotes for a name, as it does where only a table can stand."""
+    if not before or not skipped.startswith("'"):
+        return False
+    last, earlier = before[-1].text, before[-2].text if len(before) > 1 else ""
+    if last == "FROM":
+        return earlier != "DISTINCT"
+    if last == ",":
+        clauses = (word.text for word in reversed(before) if word.depth == depth and word.text in _CLAUSES)
+        return next(clauses, "") in ("FROM", "JOIN", "ON", "USING")
+    return last in _BEFORE_A_TABLE or (last == "(" and earlier in ("FROM", "JOIN"))
 
 
 @for_short_texts

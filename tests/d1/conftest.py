@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connections, models
+from django.db import connections, models, transaction
 
 from standins.d1 import Engine
+from tests.d1.shelf import Author, Book
 
 ALIAS = "on_d1"
 
@@ -88,3 +89,20 @@ def tables(d1: Any, engine: Engine) -> Callable[..., None]:
         engine.reset()
 
     return create
+
+
+@pytest.fixture
+def block(d1: Any) -> Callable[[], Any]:
+    """`with block():` is `atomic()` on the alias."""
+    return lambda: transaction.atomic(using=d1.alias)
+
+
+@pytest.fixture
+def authors(d1: Any, tables: Any) -> Any:
+    tables(Author, Book)
+    return Author.objects.using(d1.alias)
+
+
+@pytest.fixture
+def books(d1: Any, authors: Any) -> Any:
+    return Book.objects.using(d1.alias)

@@ -367,7 +367,7 @@ def test_what_the_api_tells_beside_sql_is_asked_for_again(d1: Any, engine: Engin
 
 
 def test_what_the_api_does_beside_sql_is_done_once(d1: Any, engine: Engine) -> None:
-    engine.fault("cut_after", match="/export")
+    engine.fault("cut_before", match="/export")
     with pytest.raises(OutcomeUnknown):
         client_for(d1.endpoint).post("/export", {"output_format": "polling"})
     assert engine.counts()["requests"] == 1

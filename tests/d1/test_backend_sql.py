@@ -223,6 +223,28 @@ def test_it_knows_which_names_may_be_tables() -> None:
     assert not {"b", "c", "g", "h"} & sqltext.named(sql)
 
 
+@pytest.mark.parametrize(
+    ("sql", "tables"),
+    [
+        ("SELECT * FROM 'x_a'", {"x_a"}),
+        ("SELECT * FROM main.'x_a' a, 'x_b' b JOIN 'x_c' ON 1, 'x_d'", {"x_a", "x_b", "x_c", "x_d"}),
+        ("SELECT 1 WHERE 1 IN 'x_a'", {"x_a"}),
+        ("SELECT * FROM ('x_a')", {"x_a"}),
+        ("SELECT 'x_a', 'x_b' FROM t WHERE a IN ('x_c', 'x_d') AND b = 'x_e' AND c IS DISTINCT FROM 'x_f'", set()),
+        ("SELECT * FROM f('x_a')", set()),
+        ("INSERT INTO 'x_a' SELECT 'x_b', 'x_c' FROM 'x''d'", {"x_a", "x'd"}),
+    ],
+)
+def test_it_knows_a_table_in_single_quotes(sql: str, tables: set[str]) -> None:
+    assert {name for name in sqltext.named(sql) if name.startswith("x")} == tables
+
+
+def test_it_knows_which_table_in_single_quotes_is_written() -> None:
+    assert sqltext.written_tables("UPDATE 'x_a' SET b = 'c'") == {"x_a"}
+    assert sqltext.written_tables("DELETE FROM 'x_a'") == {"x_a"}
+    assert sqltext.written_tables("DROP TABLE IF EXISTS 'x_a'") == {"x_a"}
+
+
 def test_it_knows_which_columns_an_update_sets() -> None:
     sql = 'UPDATE "t" SET "a" = "t"."b" + %s, c = (SELECT d FROM u WHERE e) WHERE "f" = 1'
     assert sqltext.set_names(sql) == {"a", "c", "select", "d", "from", "u", "where", "e"}
