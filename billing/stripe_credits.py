@@ -1,0 +1,265 @@
+"""What a payment is worth in battery: the entries that an invoice, a pack, its refunds and disputes make. Pure.
+
+Each has a cause, whose id is the entry's: `invoice:in_...`, `pi:pi_...`, `refund:re_...`, `dispute:dp_...`. The amounts
+follow from what Stripe says alone, so they are the same in whatever order the events come.
+"""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+from billing import stripe_shapes as shapes
+from billing.ledger import LARGEST, Entry
+from billing.ledger_settled import Settlement
+from billing.models import TransactionType
+from billing.stripe_shapes import Object
+from billing.stripe_state import Plans, Unknown
+
+FIRST, RENEWED, CHANGED = "subscription_create", "subscription_cycle", "subscription_update"
+#: Refunds that take no money back, or no longer.
+_VOID_REFUNDS = ("failed", "canceled")
+#: While a dispute is so, or has ended so, its units are not the user's.
+_HOLDING = ("needs_response", "under_review", "lost")
+
+
+@dataclass(frozen=True)
+class Payment:
+    """Money that came in, and the units it brought. `cause` is that of the credit."""
+
+    cause: str
+    user_id: str
+    units: int
+    cents: int
+    payment_intent: str | None
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Units of an invoice, and why so many. `plan` is the one that it pays."""
+
+    units: int
+    plan: str = ""
+    reason: str = ""
+
+
+def invoice_units(invoice: Object, others: Iterable[Object], plans: Plans) -> Worth:
+    """What a paid invoice credits. `others` are the invoices of the same subscription, itself among them or not.
+
+    Within a period all credits together never exceed the units of the highest plan held. Invoices count in the order
+    in which they were paid, so a later one changes nothing about this one. Raises Unknown for a price.
+    """
+    earlier = sorted((each for each in others if _is_before(each, invoice)), key=_order)
+    periods: dict[tuple[str | None, int], list[int]] = {}
+    worth = Worth(0)
+    for each in [*earlier, invoice]:
+        try:
+            worth, key = _own_units(each, [*earlier, invoice], plans), _period_key(each)
+        except Unknown:
+            if each is invoice:
+                raise
+            continue
+        if not worth.units:
+            continue
+        credited, highest = periods.setdefault(key, [0, 0])
+        highest = max(highest, _highest(each, plans))
+        units = max(0, min(worth.units, highest - credited))
+        periods[key] = [credited + units, highest]
+        worth = replace(worth, units=units)
+    return worth
+
+
+def _is_before(other: Object, invoice: Object) -> bool:
+    return (
+        other.get("status") == "paid"
+        and other.get("id") != invoice.get("id")
+        and shapes.invoice_subscription(other) == shapes.invoice_subscription(invoice)
+        and _order(other) < _order(invoice)
+    )
+
+
+def _order(invoice: Object) -> tuple[int, int, str]:
+    return shapes.paid_at(invoice), shapes.cents(invoice.get("created")), str(invoice.get("id"))
+
+
+def _own_units(invoice: Object, all_of_it: list[Object], plans: Plans) -> Worth:
+    reason = invoice.get("billing_reason")
+    if invoice.get("status") != "paid" or shapes.invoice_subscription(invoice) is None:
+        return Worth(0)
+    if reason in (FIRST, RENEWED):
+        return _whole_period(invoice, plans)
+    return _difference(invoice, all_of_it, plans) if reason == CHANGED else Worth(0)
+
+
+def _whole_period(invoice: Object, plans: Plans) -> Worth:
+    """A trial's line costs nothing by itself; a coupon leaves the line its price."""
+    best = Worth(0, reason="nothing was charged: a trial")
+    for line in _subscription_lines(invoice):
+        if shapes.is_proration(line) or shapes.cents(line.get("amount")) <= 0:
+            continue
+        priced = plans.of_price(shapes.line_price(line))
+        if priced.units > best.units:
+            best = Worth(priced.units, priced.plan.id, str(invoice.get("billing_reason")))
+    return best
+
+
+def _difference(invoice: Object, all_of_it: list[Object], plans: Plans) -> Worth:
+    """Units of what begins, less those of what ends, each for its part of the period, rounded down."""
+    total, plan = Fraction(0), ""
+    for line in _subscription_lines(invoice):
+        amount = shapes.cents(line.get("amount"))
+        if not amount:
+            continue
+        priced = plans.of_price(shapes.line_price(line))
+        part = priced.units * _part(line, all_of_it, priced.months)
+        total += part if amount > 0 else -part
+        plan = priced.plan.id if amount > 0 else plan
+    return Worth(max(0, floor(total)), plan, CHANGED)
+
+
+def _part(line: Object, all_of_it: list[Object], months: int) -> Fraction:
+    """How much of the whole period the line is for."""
+    start, end = shapes.line_period(line)
+    begun = min((s for s, e in _whole_periods(all_of_it) if e == end), default=None)
+    whole = end - (_months_before(end, months) if begun is None or begun > start else begun)
+    return Fraction(max(0, end - start), max(1, whole, end - start))
+
+
+def _whole_periods(invoices: list[Object]) -> list[tuple[int, int]]:
+    return [
+        shapes.line_period(line)
+        for invoice in invoices
+        if invoice.get("billing_reason") in (FIRST, RENEWED)
+        for line in _subscription_lines(invoice)
+        if not shapes.is_proration(line)
+    ]
+
+
+def _months_before(end: int, months: int) -> int:
+    at = datetime.fromtimestamp(end, UTC)
+    month = at.year * 12 + at.month - 1 - months
+    year, month = month // 12, month % 12 + 1
+    day = min(at.day, calendar.monthrange(year, month)[1])
+    return int(at.replace(year=year, month=month, day=day).timestamp())
+
+
+def _subscription_lines(invoice: Object) -> list[Object]:
+    own = shapes.invoice_subscription(invoice)
+    return [line for line in shapes.lines(invoice) if shapes.line_subscription(line) in (None, own)]
+
+
+def _period_key(invoice: Object) -> tuple[str | None, int]:
+    """A period is told by its end, which a change of plan in its middle leaves as it is."""
+    ends = [shapes.line_period(line)[1] for line in _subscription_lines(invoice)]
+    return shapes.invoice_subscription(invoice), max(ends, default=0)
+
+
+def _highest(invoice: Object, plans: Plans) -> int:
+    """Units of the largest plan that an invoice shows to have been held."""
+    prices = [str(shapes.line_price(line)) for line in _subscription_lines(invoice)]
+    return max((plans.by_price[price].units for price in prices if price in plans.by_price), default=0)
+
+
+def invoice_entry(invoice: Object, worth: Worth, user_id: str) -> Entry | None:
+    """The credit of a paid invoice, None where it is worth nothing."""
+    if not worth.units:
+        return None
+    metadata = {
+        "invoice": invoice.get("id"),
+        "subscription": shapes.invoice_subscription(invoice),
+        "billing_reason": worth.reason,
+        "plan": worth.plan,
+    }
+    types = ("subscription", "subscription_upgrade") if worth.reason == CHANGED else ("subscription",)
+    return Entry(
+        f"invoice:{invoice.get('id')}",
+        user_id,
+        TransactionType.SUBSCRIPTION,
+        worth.units,
+        shapes.invoice_payment_intent(invoice),
+        metadata,
+        settlement=Settlement(_moment(shapes.paid_at(invoice)), types),
+    )
+
+
+def pack_entry(intent: Object, units: int, user_id: str) -> Entry:
+    """The credit of a battery pack. Raises Unknown for more units than an entry may move."""
+    if units > LARGEST:
+        raise Unknown(f"The payment's metadata name {units:,} units, which no battery pack has.")
+    charge = shapes.expanded(intent.get("latest_charge")) or {}
+    return Entry(
+        f"pi:{intent.get('id')}",
+        user_id,
+        TransactionType.PURCHASE,
+        units,
+        str(intent.get("id")),
+        {"units": units, "cents": shapes.cents(intent.get("amount_received")), "currency": intent.get("currency")},
+        settlement=Settlement(
+            _moment(shapes.cents(charge.get("created")) or shapes.cents(intent.get("created"))), ("purchase",)
+        ),
+    )
+
+
+def reversals(payment: Payment, refunds: Iterable[Object], disputes: Iterable[Object]) -> list[Entry]:
+    """What refunds and disputes of a payment take: in proportion to the money, all parts together never more.
+
+    Both come oldest first. Each takes the difference of two shares rounded down, so that the parts add up to the
+    whole. A dispute that is won has no entry here, see `given_back`.
+    """
+    entries: list[Entry] = []
+    money = taken = 0
+    for kind, each in _in_order(refunds, disputes):
+        money = min(payment.cents, money + shapes.cents(each.get("amount")))
+        share = payment.units * money // payment.cents if payment.cents else 0
+        if share > taken:
+            entries.append(_taken_back(payment, kind, each, share - taken))
+            taken = share
+    return entries
+
+
+def _in_order(refunds: Iterable[Object], disputes: Iterable[Object]) -> list[tuple[str, Object]]:
+    both = [("refund", each) for each in refunds] + [
+        ("dispute", each) for each in disputes if each.get("status") in _HOLDING
+    ]
+    return sorted(both, key=lambda pair: shapes.cents(pair[1].get("created")))
+
+
+def _taken_back(payment: Payment, kind: str, each: Object, units: int) -> Entry:
+    metadata: dict[str, Any] = {
+        kind: each.get("id"),
+        "reverses": payment.cause,
+        "cents": shapes.cents(each.get("amount")),
+        "reason": each.get("reason"),
+    }
+    return Entry(
+        f"{kind}:{each.get('id')}", payment.user_id, TransactionType.REFUND, -units, payment.payment_intent, metadata,
+        settlement=Settlement(),
+    )  # fmt: skip
+
+
+def undone(refunds: Iterable[Object], disputes: Iterable[Object]) -> dict[str, str]:
+    """Causes whose units go back where they were taken (failed refunds, disputes won), and the cause of that."""
+    found = {
+        f"refund:{each.get('id')}": f"refund:{each.get('id')}:{each.get('status')}"
+        for each in refunds
+        if each.get("status") in _VOID_REFUNDS
+    }
+    return found | {
+        f"dispute:{each.get('id')}": f"dispute:{each.get('id')}:{each.get('status')}"
+        for each in disputes
+        if each.get("status") not in _HOLDING
+    }
+
+
+def given_back(payment: Payment, cause: str, ending: str, units: int) -> Entry:
+    """`units` are those that the entry of `cause` took."""
+    return Entry(ending, payment.user_id, TransactionType.REFUND, units, payment.payment_intent, {"gives_back": cause})
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at, UTC)

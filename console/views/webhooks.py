@@ -1,0 +1,75 @@
+"""Where Stripe and Clerk deliver their events: verified, kept, answered at once. The work is done afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_POST
+
+from console import inbox
+from console.inbox_arrivals import (
+    Arrival,
+    Refused,
+    arrival_of_clerk,
+    arrival_of_stripe,
+    read,
+    verify_clerk,
+    verify_stripe,
+)
+
+#: Bytes of a body. Stripe's events have some thousands.
+LARGEST = 1024 * 1024
+
+
+# Whoever delivers has no session and no form: the signature takes the place of the token.
+@csrf_exempt
+@require_POST
+@sensitive_variables()
+def stripe(request: HttpRequest) -> HttpResponse:
+    def arrival(body: bytes) -> Arrival:
+        verify_stripe(body, request.headers.get("Stripe-Signature", ""), settings.STRIPE_WEBHOOK_SECRETS)
+        return arrival_of_stripe(read(body))
+
+    return _received(request, "STRIPE_WEBHOOK_SECRET", settings.STRIPE_WEBHOOK_SECRETS, arrival)
+
+
+@csrf_exempt
+@require_POST
+@sensitive_variables()
+def clerk(request: HttpRequest) -> HttpResponse:
+    def arrival(body: bytes) -> Arrival:
+        verify_clerk(body, request.headers, settings.CLERK_WEBHOOK_SECRETS)
+        return arrival_of_clerk(read(body), request.headers.get("svix-id", ""))
+
+    return _received(request, "CLERK_WEBHOOK_SECRET", settings.CLERK_WEBHOOK_SECRETS, arrival)
+
+
+@sensitive_variables("secrets", "body")
+def _received(
+    request: HttpRequest, variable: str, secrets: list[str], arrival: Callable[[bytes], Arrival]
+) -> HttpResponse:
+    if not secrets:
+        return _said(f"{variable} is not set here: the event was not kept.", 503)
+    try:
+        body = request.read(LARGEST + 1)
+    except (UnreadablePostError, OSError):
+        return _said("The body broke off.", 400)
+    if len(body) > LARGEST:
+        return _said("The body is larger than 1 MiB.", 413)
+    try:
+        inbox.keep([arrival(body)])
+    except Refused as refused:
+        return _said(str(refused), 400)
+    except DatabaseError:
+        # Whoever sent it sends it again.
+        return _said("The event cannot be kept now: send it again later.", 503)
+    return _said("Kept.", 200)
+
+
+def _said(sentence: str, status: int) -> HttpResponse:
+    return HttpResponse(f"{sentence}\n", status=status, content_type="text/plain; charset=utf-8")
