@@ -11,7 +11,7 @@ from typing import Any
 from standins.stripe.clock import Clock
 from standins.stripe.shapes import shape
 from standins.stripe.store import PREFIXES, Store, Thing, copy
-from standins.stripe.versions import LATEST, rendered
+from standins.stripe.versions import LATEST, event_data
 
 _LETTERS = string.ascii_letters + string.digits
 _PREFIX = {kind: prefix for prefix, kind in PREFIXES.items()} | {
@@ -82,7 +82,7 @@ class Account:
         """The event as an endpoint of that version gets it."""
         shown = copy(event)
         shown["api_version"] = version
-        shown["data"] = rendered(shown["data"], version, self.store)
+        shown["data"] = event_data(shown["data"], version, self.store)
         return shown  # type: ignore[no-any-return]
 
 

@@ -11,7 +11,7 @@ from standins.stripe.account import Account
 from standins.stripe.errors import unknown_path
 from standins.stripe.expansion import expand
 from standins.stripe.store import Seedling, Thing, copy
-from standins.stripe.versions import LATEST, rendered
+from standins.stripe.versions import LATEST, event_data, rendered
 
 Handler = Callable[[Account, Thing, str], Thing]
 
@@ -71,7 +71,9 @@ def answer(account: Account, method: str, path: str, given: Thing, version: str 
 
 
 def presented(account: Account, thing: Thing, paths: Any, version: str) -> Thing:
-    """The answer in the version asked for; events keep the version that they were made in."""
+    """The answer in the version asked for; events have the account's, whatever the caller's."""
+    is_event = thing.get("object") == "event" or thing.get("url") == "/v1/events"
+    version = account.api_version if is_event else version
     if not paths and version[:10] >= LATEST[:10]:
         return thing
     data = thing.get("data")
@@ -82,5 +84,8 @@ def presented(account: Account, thing: Thing, paths: Any, version: str) -> Thing
         thing = copy(thing)
     if paths:
         expand(account, thing, paths)
-    is_event = thing.get("object") == "event" or thing.get("url") == "/v1/events"
-    return thing if is_event else rendered(thing, version, account.store)  # type: ignore[no-any-return]
+    if is_event:
+        for event in thing["data"] if thing["object"] == "list" else [thing]:
+            event["data"] = event_data(event["data"], version, account.store)
+        return thing
+    return rendered(thing, version, account.store)  # type: ignore[no-any-return]

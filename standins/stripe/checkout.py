@@ -50,7 +50,8 @@ def subscribe(account: Account, customer: Thing, price: Thing, metadata: dict[st
         metadata=metadata, client_reference_id=metadata.get("userId"), payment_method_collection="always",
     )  # fmt: skip
     sub, first = subscriptions.begin(account, customer, price, metadata=metadata, **values)
-    session |= {"subscription": sub["id"], "invoice": first["id"]}
+    session["invoice"] = first["id"]
+    account.store["checkout.session"].relate(session, "subscription", sub["id"])
     if subscriptions.start(account, sub, first):
         session |= {"amount_total": first["total"], "amount_subtotal": first["subtotal"]}
         status = "paid" if first["amount_due"] else "no_payment_required"
@@ -72,7 +73,7 @@ def buy(
         account, customer["id"], cents, metadata=intent_metadata, description=description,
         payment_method_types=session["payment_method_types"],
     )  # fmt: skip
-    session["payment_intent"] = intent["id"]
+    account.store["checkout.session"].relate(session, "payment_intent", intent["id"])
     if delayed:
         intent |= {"status": "processing", "payment_method": payments.card_of(account, customer)}
         account.emit("payment_intent.processing", intent)

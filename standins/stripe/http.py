@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import orjson
 
 from standins.stripe import api, faults, parameters
 from standins.stripe.control import control
-from standins.stripe.errors import StripeError, bad_key
+from standins.stripe.errors import StripeError, bad_key, invalid
 from standins.stripe.idempotency import Idempotency, Kept
 from standins.stripe.store import Seedling
 
@@ -28,6 +29,16 @@ def _seedling(value: Any) -> Any:
     if isinstance(value, Seedling):
         return orjson.Fragment(value.body())
     raise TypeError(f"not JSON: {type(value)}")
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise invalid("Invalid request: the body is not UTF-8.") from None
+
+
+_CURSOR = re.compile(r"(starting_after|ending_before)=[^&]*")
 
 
 class Front(ThreadingHTTPServer):
@@ -81,8 +92,10 @@ class Handler(BaseHTTPRequestHandler):
             if fault and fault.kind.isdigit() and not fault.after:
                 self._count(method, path)
                 raise faults.error(fault.kind)
-            query = "" if fault and fault.kind == "repeat" else url.query
-            status, answer, headers = self._answer(method, path, body.decode() or url.query, query)
+            given = _text(body) or url.query
+            if fault and fault.kind == "repeat":
+                given = _CURSOR.sub("", given)
+            status, answer, headers = self._answer(method, path, given)
             if fault and fault.after and fault.kind.isdigit():
                 raise faults.error(fault.kind)
         except StripeError as error:
@@ -110,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         with stripe.account.lock:
             stripe.calls[f"{method} {shape}"] += 1
 
-    def _answer(self, method: str, path: str, given: str, query: str) -> tuple[int, bytes, dict[str, str]]:
+    def _answer(self, method: str, path: str, given: str) -> tuple[int, bytes, dict[str, str]]:
         self._count(method, path)
         self._authenticate()
         stripe, key = self.server.stripe, self.headers.get("Idempotency-Key")

@@ -74,6 +74,11 @@ class Table:
             if isinstance(value, str):
                 self._index[name].setdefault(value, []).append(key)
 
+    def relate(self, thing: Thing, name: str, value: str) -> None:
+        """Sets a field that lists are asked by, after the object was made."""
+        thing[name] = value
+        self._index[name].setdefault(value, []).append(self._key_of[thing["id"]])
+
     def _ordered(self) -> list[Key]:
         """The keys, oldest first. Sorted when they are read, so that bulk is not slowed by objects of the past."""
         if not self._in_order:

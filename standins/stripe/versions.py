@@ -18,6 +18,21 @@ def rendered(value: Any, version: str, store: Store) -> Any:
     return _walk(value, version[:10], store)
 
 
+def event_data(data: Thing, version: str, store: Store) -> Thing:
+    """An event's `data`, of which the previous attributes have the shape of the version as well."""
+    shown: Thing = rendered(data, version, store)
+    previous = shown.get("previous_attributes")
+    if previous and "items" in previous and version[:10] < BASIL:
+        item = previous["items"]["data"][0]
+        for bound in ("current_period_start", "current_period_end"):
+            before = item.pop(bound)
+            if before != shown["object"].get(bound):
+                previous[bound] = before
+        if item["price"] == shown["object"]["items"]["data"][0]["price"]:
+            del previous["items"]
+    return shown
+
+
 def _walk(value: Any, day: str, store: Store) -> Any:
     if isinstance(value, list):
         return [_walk(each, day, store) for each in value]
