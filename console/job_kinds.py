@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, time
+from datetime import UTC, date, time, timedelta
 from typing import Any
 
 from django.utils.translation import gettext_lazy
 
 from billing.allowance import give_allowances, today
+from chat.usage import summarize_usage, yesterday
 from console import schedule
 from console.jobs import Failure, Run, kind
 
@@ -40,4 +41,29 @@ schedule.register(
     "battery.allowance",
     at=time(0, 5),
     arguments=lambda now: {"date": str(now.astimezone(UTC).date())},
+)
+
+
+#: Days before yesterday that the nightly rebuild looks at again: a call may be written late.
+LATE_DAYS = 2
+
+
+@kind("usage.summary", title="Usage summary", permission="console.change_job")
+def usage_summary(run: Run) -> dict[str, Any]:
+    """Rebuild the daily summaries of the days since `{"since": "2026-11-20"}`; without it of all that have calls."""
+    before = yesterday() + timedelta(days=1)
+    since = run.cursor or run.arguments.get("since")
+
+    def advance(done: int, total: int, day: date) -> None:
+        run.advance(done, total=total, cursor=str(day))
+
+    return vars(summarize_usage(date.fromisoformat(since) if since else None, before, advance=advance))
+
+
+schedule.register(
+    "usage_summary",
+    gettext_lazy("Usage summary"),
+    "usage.summary",
+    at=time(0, 35),
+    arguments=lambda now: {"since": str(now.astimezone(UTC).date() - timedelta(days=1 + LATE_DAYS))},
 )
