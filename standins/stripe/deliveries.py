@@ -101,7 +101,7 @@ class Deliveries:
             try:
                 delivery = self._queue.get(timeout=0.2)
             except queue.Empty:
-                self._requeue_due()
+                self.send_due()
                 continue
             try:
                 if delivery is None:
@@ -118,9 +118,11 @@ class Deliveries:
         late = now + pause - delivery.begun > GIVES_UP
         delivery.again_at = None if delivery.arrived or late else now + pause
 
-    def _requeue_due(self) -> None:
-        now = self.account.clock.now()
-        for delivery in self.made:
-            if delivery.again_at is not None and delivery.again_at <= now:
-                delivery.again_at = None
-                self._queue.put(delivery)
+    def send_due(self) -> None:
+        """What Stripe's clock says is to be tried again; the thread looks by itself several times a second."""
+        with self.account.lock:
+            now = self.account.clock.now()
+            for delivery in self.made:
+                if delivery.again_at is not None and delivery.again_at <= now:
+                    delivery.again_at = None
+                    self._queue.put(delivery)
