@@ -19,10 +19,11 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import models
+from django.db import connections, models
 from django.test import Client
 from django.urls import reverse
 
+from billing import ledger
 from billing.models import SubscriptionPlan, UserSubscription
 from chat.models import User
 from console.demo import seed
@@ -127,6 +128,31 @@ def test_two_thousand_rows_are_exported_and_imported_in_few_requests(admin_clien
     assert requests(shown) <= 2 + 2
     # They are read once more, all before the first is written; then each thousand is read and written in one batch.
     assert requests(done) <= 2 + 2 + 2 * 2
+
+
+@on_d1
+@pytest.mark.parametrize("number", [1_000, 5_000])
+def test_thousands_of_entries_are_posted_in_one_request(number: int) -> None:
+    seed(5_000, 0, seed=1, day=date(2026, 11, 22))
+    accounts = list(User.objects.order_by("pk").values_list("pk", flat=True)[:number])
+    entries = [ledger.Entry(f"grant:{key}", key, ledger.TransactionType.BONUS, 500) for key in accounts]
+    connections["omnichat"].usage.reset()  # type: ignore[attr-defined]
+    outcomes = ledger.post(entries, by="test")
+    assert connections["omnichat"].usage.requests == 1  # type: ignore[attr-defined]
+    assert [outcome.is_posted for outcome in outcomes] == [True] * number
+
+
+@on_d1
+def test_a_thousand_rows_are_imported_by_one_request_that_writes(admin_client: Client) -> None:
+    seed(1_000, 0, seed=1, day=date(2026, 11, 22))
+    text = "id,name\n" + "".join(f"{key},Put right\n" for key in User.objects.values_list("pk", flat=True))
+    shown = admin_client.post(address(User, "import"), {"file": SimpleUploadedFile("users.csv", text.encode())})
+    token = re.search('name="token" value="([^"]+)"', shown.content.decode())
+    assert token
+    done = admin_client.post(address(User, "import"), {"token": token[1]})
+    assert User.objects.filter(name="Put right").count() == 1_000
+    # Two tell which columns the table has; then the rows are read, and written in one batch.
+    assert requests(done) <= 2 + 1 + 1
 
 
 def without_moments(said: dict[str, Any]) -> dict[str, Any]:
