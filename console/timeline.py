@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from billing.ledger_rows import line_of, page_of
 from billing.models import TransactionType, UserSubscription
@@ -85,7 +85,8 @@ def _ledger(user_id: str) -> Iterator[Happening]:
         yield Happening(at, source, f"{what} ({causes})" if causes else what, line.by or "", url, str(entry.type))
     for entries in used.values():
         units = f"{sum(entry.amount for entry in entries):+,}"
-        what = gettext("%(units)s units: used in %(n)s messages") % {"units": units, "n": f"{len(entries):,}"}
+        one, many = "%(units)s units: used in %(n)s message", "%(units)s units: used in %(n)s messages"
+        what = ngettext(one, many, len(entries)) % {"units": units, "n": f"{len(entries):,}"}
         yield Happening(_moment(entries[0].created_at), "app", what, kind="usage")
 
 

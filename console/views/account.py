@@ -65,7 +65,8 @@ def account_page(request: HttpRequest, user_id: str, tab: str = "") -> HttpRespo
 def _head(request: HttpRequest, account: Account, tab: str) -> dict[str, Any]:
     user, held = account.user, account.subscription
     key = str(user.pk)
-    edit = ObjectAction(gettext("Edit profile"), cells.form_url(User, key))
+    label = gettext("Edit profile") if request.user.has_perm("chat.change_user") else gettext("Profile")
+    edit = ObjectAction(label, cells.form_url(User, key))
     actions = [action for action in [*actions_of(request, user), edit] if action.url != account_url(key)]
     states = (cells.state(Tier.values)(user.tier), cells.state(SubscriptionStatus.values)(user.subscription_status))
     return {

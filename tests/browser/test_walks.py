@@ -27,13 +27,15 @@ def account(site: Site) -> tuple[str, str]:
 
 
 def open_account(page: Page, email: str) -> None:
-    """As staff do: `/`, the beginning of the email, Enter, and the row."""
+    """As staff do: `/`, the beginning of the email, Enter, the user, and the form."""
     page.goto("/admin/")
     page.keyboard.press("/")
     page.keyboard.type(email[:-4])
     page.keyboard.press("Enter")
     page.get_by_role("link", name=email, exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(email)
+    page.get_by_role("link", name=re.compile("^(Edit profile|Profile)$")).click()
+    page.wait_for_url("**/chat/user/**")
 
 
 def test_support_finds_an_account_and_corrects_its_name(
