@@ -1,25 +1,28 @@
 """The one box that finds all: a whole id, wherever it stands, and people by their email or name.
 
-At most two queries to OmniChat's database: one asks all places for the very text, each by its index; where none has it,
-one asks for people. Only places that whoever asks may see are asked.
+The console's own tables come first. Then at most two queries to OmniChat's database: one asks all places for the very
+text, each by its index; where none has it, one asks for people. Only places that whoever asks may see are asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+from uuid import UUID
 
 import orjson
 from django.apps import apps
 from django.db import OperationalError, connections
-from django.db.models import Model
+from django.db.models import Model, Q, QuerySet
 from django.utils.text import capfirst
 
 from chat.models import User
+from console.grant_forms import is_uuid
+from console.models import Grant, InboxEvent
 from database import cells
 from database.columns import is_about_a_column, learn_missing_fields, missing_fields
-from database.router import OMNICHAT
+from database.router import CONSOLE, OMNICHAT
 from database.search import LAST_CHARACTER
 
 #: So many of each place are shown. A list shows them all.
@@ -102,11 +105,28 @@ def find(text: str, *, by: Asker) -> Findings:
     term = text.replace("\0", "").strip()
     if not term or len(term) > LONGEST:
         return Findings(term)
+    if own := _own(term, by):
+        return Findings(term, own[0].hits[0].url if len(own) == len(own[0].hits) == 1 else "", own)
     by_place = _by_place(term, [place for place in PLACES if _may_see(by, place.model)])
     if by_place:
         _, first = by_place[0]
         return Findings(term, first[0].url if len(first) == 1 else "", _groups(by_place))
     return Findings(term, groups=[people] if _may_see(by, "chat.User") and (people := _people(term)).hits else [])
+
+
+def _own(term: str, by: Asker) -> list[Group]:
+    """Rows of the console's own tables: a grant by its id or ticket, an event by its id."""
+    asked: list[QuerySet[Any]] = []
+    if _may_see(by, "console.Grant"):
+        asked.append(Grant.objects.filter(Q(pk=UUID(term)) if is_uuid(term) else Q(ticket=term)))
+    if _may_see(by, "console.InboxEvent") and term.startswith(("evt_", "msg_")):
+        asked.append(InboxEvent.objects.filter(event_id=term))
+    found = [(rows.model._meta.label, list(rows.using(CONSOLE)[:MOST])) for rows in asked]
+    return [
+        Group(_plural(label), [Hit(str(row), str(row.pk), row.get_absolute_url()) for row in rows])
+        for label, rows in found
+        if rows
+    ]
 
 
 def _may_see(by: Asker, label: str) -> bool:

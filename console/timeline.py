@@ -15,7 +15,7 @@ from django.utils.translation import gettext, ngettext
 
 from billing.ledger_rows import line_of, page_of
 from billing.models import TransactionType, UserSubscription
-from console.models import StaffEvent
+from console.models import Grant, InboxEvent, StaffEvent
 from database import cells
 from database.instants import Instant
 from database.models import AuditLog
@@ -116,3 +116,26 @@ def _staff(user_id: str, most: int) -> Iterator[Happening]:
     events = StaffEvent.objects.using(CONSOLE).filter(subject=user_id).exclude(action=READ).select_related("staff")
     for event in events[:most]:
         yield Happening(event.at, "staff", event.action, event.staff.get_username() if event.staff else "", kind="new")
+
+
+@tell
+def _grants(user_id: str, most: int) -> Iterator[Happening]:
+    """Those that gave nothing; what one gave and took back stands in the ledger."""
+    given = (Grant.State.APPLIED, Grant.State.REVERSED)
+    for grant in Grant.objects.using(CONSOLE).filter(user_id=user_id).exclude(state__in=given)[:most]:
+        words = gettext("Grant of %(units)s units: %(state)s") % {
+            "units": f"{grant.units:,}",
+            "state": grant.state.lower(),
+        }
+        yield Happening(
+            grant.requested_at, "staff", words, grant.requester, grant.get_absolute_url(), grant.state.lower()
+        )
+
+
+@tell
+def _events(user_id: str, most: int) -> Iterator[Happening]:
+    for event in InboxEvent.objects.using(CONSOLE).filter(subject=user_id).defer("payload")[:most]:
+        at = event.happened_at or event.received_at
+        yield Happening(
+            at, event.source, f"{event.type} ({event.state})", url=event.get_absolute_url(), kind=event.state
+        )

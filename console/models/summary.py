@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 
 
@@ -9,6 +11,9 @@ class Summary(models.Model):
     name = models.CharField(max_length=100, primary_key=True)
     value = models.JSONField()
     counted_at = models.DateTimeField()
+
+    # Said by hand: within a circle of imports the types of Django's own are not found.
+    objects: ClassVar[models.Manager[Summary]] = models.Manager()
 
     class Meta:
         # Nobody edits figures, and whoever sees the home page sees them.

@@ -10,9 +10,11 @@ from django.contrib.auth.models import User as Login
 from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from billing.models import BatteryTransaction, UserSubscription
 from chat.models import Conversation, Message, User
+from console.models import Grant
 from console.roles import SUPPORT
 from console.search import LONGEST, find
 from database import columns
@@ -74,6 +76,19 @@ def test_a_whole_id_opens_its_page(client: Client, support: Login, term: str, pa
     response = client.get(ADDRESS, {"q": term})
     assert (response.status_code, response["Location"]) == (302, f"/admin/{page}/")
     assert client.get(response["Location"]).status_code == 200
+
+
+def test_a_grant_is_found_by_its_id_and_by_its_ticket(client: Client, support: Login) -> None:
+    grant = Grant.objects.create(
+        user_id="user_alice",
+        units=5,
+        category="goodwill",
+        ticket="T-77",
+        state="REQUESTED",
+        requested_at=timezone.now(),
+    )  # fmt: skip
+    for term in (str(grant.pk), "T-77"):
+        assert client.get(ADDRESS, {"q": term})["Location"] == grant.get_absolute_url()
 
 
 def test_an_id_of_several_rows_shows_them_all(client: Client, support: Login) -> None:
