@@ -86,8 +86,7 @@ def give_customer(stripe: Stripe, person: Person, *, known: Mapping[str, Mapping
     `known` are customers by user, where all were listed. Raises Parked, where the user got another one meanwhile.
     """
     customer = known.get(person.id) if known is not None else _find(stripe, person)
-    made = customer is None
-    found: Mapping[str, Any] = _make(stripe, person) if customer is None else customer
+    found, made = (customer, False) if customer is not None else _make(stripe, person)
     check_customer(stripe, found, person.id)
     _link(person.id, str(found["id"]))
     return made
@@ -112,17 +111,20 @@ def _find(stripe: Stripe, person: Person) -> Mapping[str, Any] | None:
     return next((each for each in found if shapes.metadata_user(each) == person.id), None)
 
 
-def _make(stripe: Stripe, person: Person) -> Mapping[str, Any]:
+def _make(stripe: Stripe, person: Person) -> tuple[Mapping[str, Any], bool]:
+    """The customer, and whether it is new."""
     given = {"email": person.email, "name": person.name}
     params = {**{key: value for key, value in given.items() if value}, "metadata": {"userId": person.id}}
     key = f"omnichat-customer-{person.id}"
     try:
-        return stripe.post("/v1/customers", params, idempotency_key=key)
+        return stripe.post("/v1/customers", params, idempotency_key=key), True
     except SameKeyOtherWords:
         # Name or email have changed since an earlier try, which may have made one under the older email.
         earlier = _by_user(stripe).get(person.id)
         words = hashlib.sha256(repr(sorted(given.items())).encode()).hexdigest()[:16]
-        return earlier or stripe.post("/v1/customers", params, idempotency_key=f"{key}-{words}")
+        if earlier is not None:
+            return earlier, False
+        return stripe.post("/v1/customers", params, idempotency_key=f"{key}-{words}"), True
 
 
 def _link(user_id: str, customer: str) -> None:

@@ -32,7 +32,7 @@ _TOUCHED = {"users": "updatedAt", "user_subscriptions": "updated_at", "user_batt
 _CREATED = {"users": "createdAt", "user_subscriptions": "created_at", "user_battery": "created_at"}
 _MOMENTS = ("current_period_start", "current_period_end", "cancel_at", "canceled_at", "trial_end")
 _NOW = "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', 'now')"
-_GUARD = "guard:the account is as it was read"
+_GUARD = "the account is as it was read"
 #: Who stands in the audit log.
 BY = "stripe"
 
@@ -207,7 +207,7 @@ def _guard(account: Account) -> Step:
         ]
         cells = orjson.dumps([[row[name] for name in columns] for row in rows], default=_odd).decode()
         params += [*values, len(rows), cells, len(rows)]
-    return f"SELECT CASE WHEN {' AND '.join(conditions)} THEN 1 ELSE json_extract('{{}}', '{_GUARD}') END", params
+    return f"SELECT CASE WHEN {' AND '.join(conditions)} THEN 1 ELSE json_extract('{{}}', 'guard:{_GUARD}') END", params
 
 
 def _odd(cell: Any) -> Any:
