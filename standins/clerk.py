@@ -242,9 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
             with clerk.lock:
                 clerk.calls[f"GET {url.path}"] += 1
                 if clerk.failures:
-                    raise ClerkError(
-                        clerk.failures.pop(0), "internal_clerk_error", "Oops, an unexpected error occurred"
-                    )
+                    raise ClerkError(clerk.failures.pop(0), "internal_clerk_error", "an unexpected error occurred")
                 if self.headers.get("Authorization") != f"Bearer {clerk.key}":
                     raise ClerkError(401, "clerk_key_invalid", "The provided Clerk Secret Key is invalid.")
                 self._send(200, orjson.dumps(clerk.answer(url.path, parse_qs(url.query))))

@@ -15,7 +15,7 @@ from standins.stripe.versions import LATEST, event_data
 
 _LETTERS = string.ascii_letters + string.digits
 _PREFIX = {kind: prefix for prefix, kind in PREFIXES.items()} | {
-    "line_item": "il", "subscription_item": "si", "discount": "di", "item": "li", "request": "req",
+    "line_item": "il", "subscription_item": "si", "discount": "di", "item": "li",
     "checkout.session": "cs_test",
 }  # fmt: skip
 
@@ -31,6 +31,8 @@ class Account:
     ) -> None:
         self.lock = threading.RLock()
         self.random = random.Random(seed)
+        # Apart from the other, so that reading over HTTP does not change which ids come next.
+        self._request_random = random.Random(seed)
         self.clock = clock or Clock()
         self.livemode, self.api_version = livemode, api_version
         self.store = Store()
@@ -48,6 +50,9 @@ class Account:
     def new_id(self, kind: str) -> str:
         length = {"customer": 14, "product": 14, "subscription_item": 14, "checkout.session": 58}.get(kind, 24)
         return f"{_PREFIX[kind]}_{''.join(self.random.choices(_LETTERS, k=length))}"
+
+    def new_request(self) -> str:
+        return f"req_{self._request_random.randrange(16**14):014x}"
 
     def new(self, kind: str, id: str | None = None, **values: Any) -> Thing:
         """Makes an object and keeps it; no event."""

@@ -86,6 +86,13 @@ def buy(
     return session
 
 
+def pay(account: Account, customer: Thing, cents: int, metadata: dict[str, str]) -> Thing:
+    """A payment intent by itself, as a form of one's own makes it."""
+    intent = payments.create_intent(account, customer["id"], cents, metadata=metadata, description="Battery pack")
+    (payments.succeed if collection.can_pay(account, customer["id"]) else payments.decline)(account, intent)
+    return intent
+
+
 def settle(account: Account, session: Thing, *, succeeded: bool = True) -> None:
     """What became of a delayed payment."""
     intent = account.store["payment_intent"].get(session["payment_intent"])

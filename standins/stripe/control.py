@@ -87,13 +87,16 @@ def _reset_calls(stripe: StripeServer) -> Thing:
 
 
 def _settings(
-    stripe: StripeServer, latency: float | None = None, deliver_to: str | None = None, clock: int | None = None
-) -> Thing:
-    """`latency` in seconds; `deliver_to` empty stops the deliveries."""
+    stripe: StripeServer, latency: float | None = None, deliver_to: str | None = None, clock: int | None = None,
+    per_second: int | None = None,
+) -> Thing:  # fmt: skip
+    """`latency` in seconds; `deliver_to` empty stops the deliveries; `per_second` 0 takes the limit away."""
     if latency is not None:
         stripe.faults.latency = latency
     if deliver_to is not None:
         stripe.deliver_to = deliver_to or None
+    if per_second is not None:
+        stripe.faults.per_second = per_second or None
     if clock is not None:
         stripe.clock = clock
     return _state(stripe)

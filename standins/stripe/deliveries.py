@@ -50,10 +50,6 @@ class Deliveries:
         self._thread: threading.Thread | None = None
         account.listeners.append(self._take)
 
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
-
     def stop(self) -> None:
         if self._thread:
             self._queue.put(None)
@@ -92,6 +88,9 @@ class Deliveries:
     def _take(self, event: Thing) -> None:
         if self.url and (self.types is None or event["type"] in self.types):
             event["pending_webhooks"] = 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
             delivery = Delivery(event["id"], self.url, self.account.clock.now())
             self.made.append(delivery)
             self._queue.put(delivery)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 
 from standins.stripe.errors import StripeError
@@ -28,6 +29,8 @@ class Faults:
 
     def __init__(self, latency: float = 0.0) -> None:
         self.latency = latency
+        self.per_second: int | None = None  # calls beyond it are answered by 429
+        self._second = (0, 0)
         self._lock = threading.Lock()
         self._planned: list[Fault] = []
 
@@ -48,6 +51,16 @@ class Faults:
     def clear(self) -> None:
         with self._lock:
             self._planned.clear()
+
+    def over_the_limit(self) -> bool:
+        """Counts this call into the second that runs; whether it is one too many."""
+        if self.per_second is None:
+            return False
+        with self._lock:
+            now = int(time.monotonic())
+            count = self._second[1] + 1 if self._second[0] == now else 1
+            self._second = (now, count)
+            return count > self.per_second
 
     def take(self, method: str, path: str) -> Fault | None:
         """The fault that strikes this call."""

@@ -13,7 +13,7 @@ import orjson
 from standins.stripe import api, faults, parameters
 from standins.stripe.control import control
 from standins.stripe.errors import StripeError, bad_key, invalid
-from standins.stripe.idempotency import Idempotency, Kept
+from standins.stripe.idempotency import Kept
 from standins.stripe.store import Seedling
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ class Front(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], stripe: StripeServer) -> None:
         super().__init__(address, Handler)
         self.stripe = stripe
-        self.idempotency = Idempotency()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away in the middle of an answer is nothing to write about."""
@@ -92,6 +91,9 @@ class Handler(BaseHTTPRequestHandler):
             if fault and fault.kind.isdigit() and not fault.after:
                 self._count(method, path)
                 raise faults.error(fault.kind)
+            if stripe.faults.over_the_limit():
+                self._count(method, path)
+                raise faults.error("429")
             given = _text(body) or url.query
             if fault and fault.kind == "repeat":
                 given = _CURSOR.sub("", given)
@@ -129,10 +131,10 @@ class Handler(BaseHTTPRequestHandler):
         stripe, key = self.server.stripe, self.headers.get("Idempotency-Key")
         version = self.headers.get("Stripe-Version", "")
         with stripe.account.lock:
-            request = f"req_{stripe.account.random.randrange(16**14):014x}"
+            request = stripe.account.new_request()
             headers = {"Request-Id": request, "Stripe-Version": version or stripe.account.api_version}
             asked = (method, path, given)
-            if method == "POST" and key and (kept := self.server.idempotency.find(key, asked)):
+            if method == "POST" and key and (kept := stripe.idempotency.find(key, asked)):
                 replayed = {"Idempotency-Key": key, "Idempotent-Replayed": "true", "Original-Request": kept.request}
                 return kept.status, kept.body, headers | replayed
             stripe.account.request = {"id": request, "idempotency_key": key}
@@ -143,12 +145,12 @@ class Handler(BaseHTTPRequestHandler):
                 error.more["request_log_url"] = f"https://dashboard.stripe.com/test/logs/{request}"
                 # What the card said is an outcome, so a second try with the same key hears the same.
                 if error.status == 402 and key:
-                    self.server.idempotency.keep(key, Kept(asked, 402, dump(error.envelope()), request))
+                    stripe.idempotency.keep(key, Kept(asked, 402, dump(error.envelope()), request))
                 raise
             finally:
                 stripe.account.request = {"id": None, "idempotency_key": None}
             if method == "POST" and key:
-                self.server.idempotency.keep(key, Kept(asked, status, body, request))
+                stripe.idempotency.keep(key, Kept(asked, status, body, request))
         return status, body, headers
 
     def _authenticate(self) -> None:

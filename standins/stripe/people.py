@@ -237,14 +237,17 @@ class People:
     @deed
     def buy_pack(
         self, customer: Ref, cents: int, units: int, in_metadata_of: str = "payment_intent",
-        async_payment: bool = False, *, metadata: dict[str, str] | None = None,
+        async_payment: bool = False, *, metadata: dict[str, str] | None = None, through_checkout: bool = True,
     ) -> Thing:  # fmt: skip
-        """The session. `in_metadata_of` "payment_intent", "session" or "both" holds `units`, `userId` and `type`.
+        """The session; or, where it is not bought through Checkout, the payment intent.
 
-        With async_payment it is completed but unpaid until `settle`.
+        `in_metadata_of` "payment_intent", "session" or "both" holds `units`, `userId` and `type`. With async_payment
+        the session is completed but unpaid until `settle`.
         """
         person = self._thing("customer", customer)
         own = {**person["metadata"], "type": "battery", "units": str(units)} if metadata is None else metadata
+        if not through_checkout:
+            return checkout.pay(self.account, person, cents, own)
         return checkout.buy(
             self.account, person, cents, delayed=async_payment,
             session_metadata=own if in_metadata_of in ("session", "both") else {},

@@ -13,6 +13,7 @@ from standins.stripe.clock import Clock
 from standins.stripe.deliveries import Deliveries
 from standins.stripe.faults import Faults
 from standins.stripe.http import Front
+from standins.stripe.idempotency import Idempotency
 from standins.stripe.people import People
 from standins.stripe.signing import signed
 from standins.stripe.store import Thing
@@ -36,21 +37,37 @@ class StripeServer(People):
         after_dunning: str = "unpaid", event_days: int = 30, latency: float = 0.0,
     ) -> None:  # fmt: skip
         self.secret = webhook_secret
-        clock = Clock(now, frozen=frozen)
-        self.account = Account(seed, clock=clock, livemode=livemode, api_version=api_version)
-        self.account.after_dunning, self.account.event_days = after_dunning, event_days
+        self._settings = {
+            "now": now, "frozen": frozen, "livemode": livemode, "api_version": api_version,
+            "after_dunning": after_dunning, "event_days": event_days,
+        }  # fmt: skip
         self.calls: Counter[str] = Counter()
         self.faults = Faults(latency)
-        self.deliveries = Deliveries(self.account, webhook_secret)
         self._port = port
         self._front: Front | None = None
+        self._open_account(seed, deliver_to)
+
+    def _open_account(self, seed: int, deliver_to: str | None) -> None:
+        given: dict[str, Any] = dict(self._settings)
+        clock = Clock(given["now"], frozen=given["frozen"])
+        self.account = Account(seed, clock=clock, livemode=given["livemode"], api_version=given["api_version"])
+        self.account.after_dunning, self.account.event_days = given["after_dunning"], given["event_days"]
+        self.idempotency = Idempotency()
         self._make_plans()
-        self.deliver_to = deliver_to  # after the plans, which are there before any endpoint
+        # After the plans, which are there before any endpoint.
+        self.deliveries = Deliveries(self.account, self.secret, deliver_to)
+
+    def reset(self, seed: int = 0) -> None:
+        """A new account at the same address, for many short histories: the plans are there, no faults, no calls."""
+        deliver_to = self.deliver_to
+        self.deliveries.stop()
+        self.faults.clear()
+        self.calls.clear()
+        self._open_account(seed, deliver_to)
 
     def __enter__(self) -> Self:
         self._front = Front(("127.0.0.1", self._port), self)
-        threading.Thread(target=self._front.serve_forever, args=(0.05,), daemon=True).start()
-        self.deliveries.start()
+        threading.Thread(target=self._front.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(

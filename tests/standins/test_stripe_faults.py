@@ -119,6 +119,29 @@ def test_latency_does_not_queue_the_calls_of_several_threads() -> None:
         assert time.monotonic() - begun >= 0.2
 
 
+def test_calls_over_the_limit_of_a_second_are_refused(stripe: StripeServer, client: real.StripeClient) -> None:
+    stripe.faults.per_second = 1
+    refused = 0
+    for _ in range(20):
+        try:
+            client.v1.balance.retrieve()
+        except real.RateLimitError:
+            refused += 1
+    assert refused >= 1
+    assert stripe.calls["GET /v1/balance"] == 20
+
+
+def test_a_reset_is_a_new_account_at_the_same_address(stripe: StripeServer, client: real.StripeClient) -> None:
+    url, seen = stripe.url, stripe.customer("alice@example.com")["id"]
+    client.v1.customers.create({"email": "bob@example.com"}, {"idempotency_key": "key"})
+    stripe.fault("500")
+    stripe.reset()
+    assert (stripe.url, stripe.all("customer"), stripe.calls.total()) == (url, [], 0)
+    assert client.v1.customers.list().data == []
+    assert stripe.customer("alice@example.com")["id"] == seen, "the same seed makes the same ids"
+    assert client.v1.customers.create({"email": "carol@example.com"}, {"idempotency_key": "key"}).email[:5] == "carol"
+
+
 def test_a_list_may_begin_again_and_again(stripe: StripeServer, client: real.StripeClient) -> None:
     made = [stripe.customer(f"user{n}@example.com")["id"] for n in range(4)]
     stripe.fault("repeat", path="/v1/customers", times=1)

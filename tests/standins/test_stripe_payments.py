@@ -36,6 +36,13 @@ def test_a_pack_has_its_units_where_it_is_told(
     assert charge.metadata.to_dict() == session.payment_intent.metadata.to_dict()
 
 
+def test_a_pack_can_be_bought_without_checkout(stripe: StripeServer, alice: dict[str, Any]) -> None:
+    intent = stripe.buy_pack(alice, 999, 5000, through_checkout=False)
+    assert (intent["object"], intent["status"]) == ("payment_intent", "succeeded")
+    assert intent["metadata"] == {"userId": "user_alice", "type": "battery", "units": "5000"}
+    assert stripe.all("checkout.session") == []
+
+
 @pytest.mark.parametrize("succeeded", [True, False])
 def test_a_delayed_payment_is_settled_later(
     stripe: StripeServer, client: real.StripeClient, alice: dict[str, Any], succeeded: bool
