@@ -16,6 +16,7 @@ _BLOCK = tarfile.BLOCKSIZE
 _ZSTD_MAGIC = zstandard.FRAME_HEADER
 _HEAD_BYTES = 4096
 _CUT = "The backup ends too early: its end is missing. Copy it anew, or take another one."
+_NO_TAR = "It is no backup of omniops: packed by zstd, and no tar."
 _CHANGED = "The backup is damaged: bytes of it are not what was written. Copy it anew, or take another one."
 
 
@@ -28,13 +29,14 @@ class ArchiveStream:
     def __init__(self, source: IO[bytes], identity: str) -> None:
         self.file_bytes = 0
         self.size = self._left = 0
-        self._ahead, self._is_at_end = b"", False
+        self._ahead, self._is_at_end, self._has_begun = b"", False, False
         self._raw = _Counted(source)
+        self._plain: Any = self._raw
         try:
             self._plain = self._decrypted(identity)
             head = self._start()
         except BaseException:
-            self._raw.close()
+            self._plain.close()
             raise
         self._unpacked = zstandard.ZstdDecompressor().stream_reader(
             cast("IO[bytes]", _Joined(head, self._plain)), read_across_frames=True, closefd=False
@@ -65,7 +67,8 @@ class ArchiveStream:
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.HeaderError:
-            raise Damaged(_CHANGED) from None
+            raise Damaged(_CHANGED) if self._has_begun else NotABackup(_NO_TAR) from None
+        self._has_begun = True
         self.size = self._left = info.size
         return info.name.removeprefix("./") if info.isreg() else self.next_member()
 

@@ -112,12 +112,12 @@ def _snapshot(connection: Any, name: str) -> sqlite3.Connection:
     uri = name if name.startswith("file:") else f"file:{quote(name)}?mode=ro"
     database = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
-        database.execute("BEGIN")
         ((mode,),) = database.execute("PRAGMA journal_mode").fetchall()
+        database.execute("BEGIN")
+        # The transaction begins here: a copy then waits for no lock any more.
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if mode == "wal":
-            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
             return database
-        database.execute("COMMIT")
         copy = _copy(database)
     except BaseException:
         database.close()
