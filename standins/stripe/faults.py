@@ -22,6 +22,7 @@ class Fault:
     after: bool = False
     seconds: float = 1.0
     skip: int = 0
+    kept: bool = False
 
 
 class Faults:
@@ -36,17 +37,19 @@ class Faults:
 
     def plan(
         self, kind: str, *, path: str | None = None, method: str | None = None, times: int = 1, after: bool = False,
-        seconds: float = 1.0, skip: int = 0,
+        seconds: float = 1.0, skip: int = 0, kept: bool = False,
     ) -> None:  # fmt: skip
         """Strike `times` calls whose path begins with `path`, after letting `skip` of them pass.
 
         429, 500, 409: Stripe's own errors. slow: `seconds` late. cut: the connection is closed without an answer.
+        `kept`: a 500 is kept under its idempotency key, so that a second try with it is answered by the same 500, as
+        Stripe does where it had begun.
         repeat: a list begins again from its first page, whatever the cursor.
         """
         if kind not in KINDS:
             raise ValueError(f"{kind}: a fault is one of {', '.join(KINDS)}")
         with self._lock:
-            self._planned.append(Fault(kind, path, method, times, after, seconds, skip))
+            self._planned.append(Fault(kind, path, method, times, after, seconds, skip, kept))
 
     def clear(self) -> None:
         with self._lock:

@@ -38,6 +38,7 @@ def _text(body: bytes) -> str:
         raise invalid("Invalid request: the body is not UTF-8.") from None
 
 
+_VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?")
 _CURSOR = re.compile(r"(starting_after|ending_before)=[^&]*")
 
 
@@ -90,6 +91,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if fault and fault.kind.isdigit() and not fault.after:
                 self._count(method, path)
+                self._keep(fault, method, path, _text(body) or url.query)
                 raise faults.error(fault.kind)
             if stripe.faults.over_the_limit():
                 self._count(method, path)
@@ -99,6 +101,7 @@ class Handler(BaseHTTPRequestHandler):
                 given = _CURSOR.sub("", given)
             status, answer, headers = self._answer(method, path, given)
             if fault and fault.after and fault.kind.isdigit():
+                self._keep(fault, method, path, given)
                 raise faults.error(fault.kind)
         except StripeError as error:
             status, answer, headers = error.status, dump(error.envelope()), error.headers
@@ -130,6 +133,8 @@ class Handler(BaseHTTPRequestHandler):
         self._authenticate()
         stripe, key = self.server.stripe, self.headers.get("Idempotency-Key")
         version = self.headers.get("Stripe-Version", "")
+        if version and not _VERSION.fullmatch(version):
+            raise invalid(f"Invalid Stripe API version: {version}")
         with stripe.account.lock:
             request = stripe.account.new_request()
             headers = {"Request-Id": request, "Stripe-Version": version or stripe.account.api_version}
@@ -152,6 +157,14 @@ class Handler(BaseHTTPRequestHandler):
             if method == "POST" and key:
                 stripe.idempotency.keep(key, Kept(asked, status, body, request))
         return status, body, headers
+
+    def _keep(self, fault: faults.Fault, method: str, path: str, given: str) -> None:
+        key = self.headers.get("Idempotency-Key")
+        if fault.kept and key:
+            error = faults.error(fault.kind)
+            kept = Kept((method, path, given), error.status, dump(error.envelope()), "req_lost")
+            with self.server.stripe.account.lock:
+                self.server.stripe.idempotency.keep(key, kept)
 
     def _authenticate(self) -> None:
         given = self.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -93,7 +93,7 @@ def set_price(
     if insist and at_once and due > 0 and not collection.can_pay(account, sub["customer"]):
         raise declined()
     _switch(account, sub, price, change, values)
-    if behavior == "none" and not change.resets:
+    if not change.lines or (behavior == "none" and not change.resets):
         return None
     if not at_once:
         for line in change.lines:

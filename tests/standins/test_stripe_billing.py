@@ -247,6 +247,14 @@ def test_the_period_keeps_to_the_anchor_day(stripe: StripeServer) -> None:
     assert days == [28, 31, 30], "28 February, 31 March, 30 April"
 
 
+def test_a_change_in_the_trial_costs_nothing_yet(stripe: StripeServer, client: real.StripeClient) -> None:
+    sub = stripe.subscribe(stripe.customer("alice@example.com"), "starter", trial_days=7)
+    stripe.upgrade(sub, "power")
+    assert len(invoices(client, sub)) == 1
+    stripe.advance(days=8)
+    assert invoices(client, sub)[-1].amount_paid == 2999
+
+
 def test_a_deleted_customer_ends_its_subscriptions(stripe: StripeServer, client: real.StripeClient) -> None:
     alice = stripe.customer("alice@example.com")
     sub = stripe.subscribe(alice, "starter")

@@ -85,6 +85,42 @@ def test_a_cut_connection_leaves_the_outcome_unknown(
     assert len(stripe.all("customer")) == 1, "the same key finds what the lost answer made"
 
 
+def test_a_500_can_be_kept_under_its_key(stripe: StripeServer, client: real.StripeClient) -> None:
+    stripe.fault("500", path="/v1/customers", after=True, kept=True)
+    options: Any = {"idempotency_key": "key"}
+    for _ in range(2):
+        with pytest.raises(real.APIError):
+            client.v1.customers.create({"email": "alice@example.com"}, options)
+    assert len(stripe.all("customer")) == 1
+
+
+def test_lists_and_deeds_may_run_at_once(stripe: StripeServer, client: real.StripeClient) -> None:
+    failed: list[BaseException] = []
+
+    def work(n: int) -> None:
+        try:
+            for each in range(10):
+                sub = stripe.subscribe(stripe.customer(f"user{n}-{each}@example.com"), "starter")
+                assert client.v1.subscriptions.retrieve(sub["id"]).status == "active"
+                client.v1.subscriptions.list({"limit": 5, "status": "all"})
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert len(stripe.all("subscription")) == 40
+
+
+def test_a_version_that_is_none_is_refused(stripe: StripeServer) -> None:
+    client = real.StripeClient(stripe.key, base_addresses={"api": stripe.url}, stripe_version="nonsense")
+    with pytest.raises(real.InvalidRequestError, match="Invalid Stripe API version"):
+        client.v1.customers.list()
+
+
 def test_a_fault_strikes_so_often_and_where_it_is_told(stripe: StripeServer, client: real.StripeClient) -> None:
     stripe.fault("500", path="/v1/customers", times=2, skip=1, method="GET")
     client.v1.products.list()
