@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from billing.allowance import give_allowances, today
 from chat.usage import summarize_usage, yesterday
 from console import schedule
+from console.job_pruning import prune
 from console.jobs import Failure, Run, kind
 
 
@@ -67,3 +68,11 @@ schedule.register(
     at=time(0, 35),
     arguments=lambda now: {"since": str(now.astimezone(UTC).date() - timedelta(days=1 + LATE_DAYS))},
 )
+
+
+@kind("console.pruning", title="Pruning of jobs and sessions", permission="console.change_job")
+def pruning(run: Run) -> dict[str, Any]:
+    return dict(prune(advance=run.advance))
+
+
+schedule.register("console_pruning", gettext_lazy("Pruning of jobs and sessions"), "console.pruning", at=time(1, 5))

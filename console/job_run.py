@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -93,7 +94,7 @@ class Run:
         job = self.job
         if done > job.attempt_done or (cursor is not KEEP and cursor != job.cursor):
             job.attempts = 1
-        job.done, job.message, job.heartbeat_at = done, message[:300], timezone.now()
+        job.done, job.message, job.heartbeat_at = done, storable(message)[:300], timezone.now()
         job.total = job.total if total is None else total
         job.cursor = job.cursor if cursor is KEEP else cursor
         names = ["done", "total", "message", "heartbeat_at", "attempts"]
@@ -107,7 +108,7 @@ class Run:
         """A line for whoever looks at the job. It is kept by the next `advance`, or at the end."""
         if self.job.log.endswith(LEFT_OUT):
             return
-        line = f"{timezone.now():%H:%M:%S} {text}\n"
+        line = f"{timezone.now():%H:%M:%S} {storable(text)}\n"
         self.job.log += line if len(self.job.log) + len(line) <= LOG_CHARACTERS else LEFT_OUT
         self._logged = True
 
@@ -142,6 +143,17 @@ def claim(jobs: QuerySet[Job], **values: Any) -> str | None:
     return lease if taken else None
 
 
+def storable(text: str) -> str:
+    """PostgreSQL keeps no NUL."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def plain(result: dict[str, Any]) -> dict[str, Any]:
+    """A result as JSON keeps it: what JSON does not know, such as a day, as text."""
+    kept: dict[str, Any] = json.loads(json.dumps(result, default=str).replace(r"\u0000", r"\u2400"))
+    return kept
+
+
 @dataclass(frozen=True)
 class Ending:
     """How an attempt ended. A state of QUEUED means that it goes on later; None, that the job is another's now."""
@@ -160,11 +172,11 @@ def attempt(run: Run) -> Ending:
         return Ending(JobState.FAILED, f"This console knows no work of the kind {run.job.kind!r}: was it removed?")
     try:
         with beating(run.job), background():
-            return Ending(JobState.DONE, result=kind.work(run) or {})
+            return Ending(JobState.DONE, result=plain(kind.work(run) or {}))
     except Stopped as stopped:
         return _stopped(stopped)
     except Failure as failure:
-        return Ending(JobState.FAILED, str(failure))
+        return Ending(JobState.FAILED, storable(str(failure)))
     except DatabaseError as error:
         logger.warning("Job %s (%s) met an error of a database", run.job.pk, run.job.kind, exc_info=True)
         again = isinstance(error, OperationalError) and run.job.attempts < MAX_ATTEMPTS

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from console.job_queue import enqueue, never, run_claimed, silent, take, work_ticket
-from console.job_run import KEEP, KINDS, STALE_AFTER, Cancelled, Failure, Kind, Lost, PutBack, Run, claim
+from console.job_run import KEEP, KINDS, STALE_AFTER, Cancelled, Failure, Kind, Lost, PutBack, Run, claim, storable
 from console.models.job import Job, JobState
 from database.router import CONSOLE
 
@@ -167,7 +167,13 @@ def _check_permission(kind: Kind, by: User | None) -> None:
 def _job(
     name: str, arguments: dict[str, Any], *, by: User | None, title: str, key: str | None, **values: Any
 ) -> tuple[Job, bool]:
-    fields = {"kind": name, "arguments": arguments, "actor": by, "title": title or KINDS[name].title, **values}
+    fields = {
+        "kind": name,
+        "arguments": arguments,
+        "actor": by,
+        "title": storable(str(title or KINDS[name].title))[:200],
+        **values,
+    }
     if key is None:
         return Job.objects.using(CONSOLE).create(**fields), True
     return Job.objects.using(CONSOLE).get_or_create(key=key, defaults=fields)

@@ -98,6 +98,9 @@ class Worker:
         except DatabaseError as error:
             logger.warning("The queue of jobs cannot be read; tried again in %s: %s", PAUSE, error)
             return PAUSE
+        except Exception:
+            logger.exception("A job could not be run; its turn comes again when its heart has stopped for a while")
+            return PAUSE
         finally:
             close_old_connections()
         with self._counting:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,6 +17,7 @@ from django_tasks_db.models import DBTaskResult
 from pytest_django import DjangoAssertNumQueries
 
 from console import job_run, jobs
+from console.job_pruning import prune
 from console.job_queue import enqueue, never, reap, silent
 from console.job_run import claim
 from console.jobs import Failure, Run, work_off
@@ -331,3 +334,42 @@ def test_an_estimate_comes_from_the_present_attempt() -> None:
     assert job.estimate == 60
     job.done = 100
     assert job.estimate is None
+
+
+def test_what_a_job_says_may_hold_whatever_people_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(run: Run) -> dict[str, Any]:
+        run.log("a\0b")
+        run.advance(1, message="a\0b" * 200)
+        return {"day": timezone.now(), "name": "a\0b"}
+
+    register(monkeypatch, "test.counting", work)
+    job = started(title="x" * 500)
+    work_off()
+    job.refresh_from_db()
+    assert job.state == JobState.DONE
+    assert "\0" not in job.log + job.message + str(job.result)
+    assert (len(job.title), len(job.message)) == (200, 300)
+
+
+def test_jobs_that_ended_long_ago_are_forgotten_but_not_their_keys(counting: list[int]) -> None:
+    old = {key: started(key=key) for key in (None, "schedule:backup:2026-01-01T02:00:00Z", "import of a file")}
+    work_off()
+    young = started()
+    Job.objects.update(ended_at=timezone.now() - timedelta(days=91))
+    assert prune()["jobs"] == 2
+    assert set(Job.objects.all()) == {old["import of a file"], young}
+
+
+def test_a_heart_beats_through_a_long_step_and_stops_with_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    class Leased:
+        def update(self, **values: Any) -> int:
+            seen.append(values)
+            return 0 if len(seen) == 2 else 1
+
+    monkeypatch.setattr(job_run, "BEAT_EVERY", timedelta(milliseconds=1))
+    monkeypatch.setattr(job_run, "leased", lambda job: Leased())
+    monkeypatch.setattr(job_run, "connections", MagicMock())
+    job_run._beat(Job(pk=1), threading.Event())
+    assert [list(values) for values in seen] == [["heartbeat_at"]] * 2
