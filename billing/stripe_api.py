@@ -156,5 +156,5 @@ def _of(key: str, base: str) -> Stripe:
 
 
 def stripe_of_settings() -> Stripe:
-    """One for all of this process, so that its rate is one. Raises StripeRefused without a key."""
+    """One for all of this process, so that their rate is one. Raises StripeRefused without a key."""
     return _of(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE)

@@ -6,7 +6,7 @@ class ConsoleConfig(AppConfig):
     name = "console"
 
     def ready(self) -> None:
-        from console import figure_jobs, grant_jobs, grant_links, job_kinds, needs  # noqa: F401
+        from console import figure_jobs, grant_jobs, grant_links, inbox_rounds, job_kinds, needs  # noqa: F401
         from console.exchange_events import record_exchange
         from console.roles import make_roles
         from console.views.account import offer_account

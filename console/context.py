@@ -40,6 +40,7 @@ GROUPS: tuple[tuple[Any, dict[str, tuple[str, Any]]], ...] = (
             "database.auditlog": ("scroll", None),
             "database.schemaversion": ("layers", None),
             "console.staffevent": ("eye", None),
+            "console.inboxevent": ("message", gettext_lazy("Webhooks")),
             "console.job": ("gear", None),
             "console.scheduleentry": ("clock", None),
         },

@@ -216,6 +216,14 @@ def preview(event: InboxEvent) -> list[str]:
     return _effect([event], dry=True) or []
 
 
+def tried(event: InboxEvent) -> tuple[list[str], str]:
+    """As `preview`, and what stands in the way as a sentence."""
+    try:
+        return preview(event), ""
+    except Exception as problem:
+        return [], _sentence(problem)
+
+
 def replay(event: InboxEvent) -> InboxEvent:
     """Work an event off again, whatever became of it; the event as it is afterwards."""
     known = InboxEvent.objects.using(CONSOLE).filter(pk=event.pk)

@@ -45,6 +45,8 @@ ROLES: dict[str, frozenset[str]] = {
     | may("change", "billing.subscriptionplan", "billing.usersubscription")
     | may("export", *(table for table in TABLES if table.startswith("billing.")))
     | may("import", "billing.subscriptionplan")
+    | may("view", "console.inboxevent")
+    | may("change", "console.inboxevent")
     | may("add", "console.grant")
     | may("approve", "console.grant")
     | may("export", "console.grant"),
@@ -52,9 +54,9 @@ ROLES: dict[str, frozenset[str]] = {
     | may("export", *TABLES, "console.grant")
     | may("view", *STAFF)
     | may("add", "auth.user")
-    | may("change", "auth.user", *WORK)
-    | may("view", *WORK),
-    AUDITOR: LOOK | may("export", *TABLES, "console.grant") | may("view", *STAFF, *WORK),
+    | may("change", "auth.user", "console.inboxevent", *WORK)
+    | may("view", "console.inboxevent", *WORK),
+    AUDITOR: LOOK | may("export", *TABLES, "console.grant") | may("view", *STAFF, *WORK, "console.inboxevent"),
 }
 
 
