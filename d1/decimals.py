@@ -11,6 +11,7 @@ is compared by a key. What SQLite would compute as floats is refused.
 from __future__ import annotations
 
 import decimal
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ EXACT_DIGITS = 15
 # TEXT gives the affinity, `decimal` tells introspection what it is. https://www.sqlite.org/datatype3.html
 WIDE_TYPE = "decimal text"
 
+_PLACES = re.compile(r"decimal[^(]*\((\d+)\s*,\s*(\d+)\)", re.IGNORECASE)
+
 _OPERATORS = {
     lookups.Exact: "=",
     lookups.GreaterThan: ">",
@@ -38,8 +41,10 @@ _HANDED_ON = (Case, ExpressionWrapper, functions.Coalesce, functions.NullIf, fun
 
 
 def column_type(data: Mapping[str, Any]) -> str:
-    """The type of a column for a field of so many `max_digits`."""
-    return WIDE_TYPE if (data["max_digits"] or 0) > EXACT_DIGITS else "decimal"
+    """The type of a column for a field of so many `max_digits`. A wide one says them, for introspection."""
+    if (data["max_digits"] or 0) <= EXACT_DIGITS:
+        return "decimal"
+    return f"{WIDE_TYPE}({data['max_digits']},{data['decimal_places']})"
 
 
 def digits(value: Any) -> int:
@@ -129,6 +134,27 @@ class Stored(Func):
 
     # Django's would make a float of it.
     as_sqlite = as_sql
+
+
+def places_of(data_type: str) -> tuple[int | None, int | None]:
+    """The digits and places that a declared type says; None where it does not."""
+    found = _PLACES.search(data_type)
+    return (int(found[1]), int(found[2])) if found else (None, None)
+
+
+def rewritten(name: str, places: int) -> str:
+    """The SQL of a column's text with so many places, whatever number of them it had."""
+    zeros = "0" * places
+    plain = f"iif({name} LIKE '%e%',format('%.{places}f',{name}),{name})"
+    point = "instr(v||'.','.')"
+    shown = f"substr(v,1,{point}-1)||'.'||substr(substr(v,{point}+1)||'{zeros}',1,{places})"
+    return f"(SELECT {shown} FROM (SELECT {plain} AS v))"  # noqa: S608 - quoted names
+
+
+def is_short(name: str) -> str:
+    """The SQL condition that a column's text has no more digits than a float."""
+    bare = f"replace(replace({name},'-',''),'.','')"
+    return f"length(trim({bare},'0'))<={EXACT_DIGITS}"
 
 
 def stored(field: Any, value: Any) -> Any:
@@ -266,5 +292,6 @@ def check(connection: Any, table: str, field: Any, value: Any) -> None:
     if connection.is_numeric(table, field.column):
         raise NotSupportedError(
             f"{table}.{field.column} keeps {EXACT_DIGITS} digits of a decimal, for SQLite holds it as a float, and "
-            f"this value has {digits(value)}: give the column the type {WIDE_TYPE!r} by a migration."
+            f"this value has {digits(value)}: give the column the type "
+            f"{WIDE_TYPE + f'({field.max_digits},{field.decimal_places})'!r} by a migration."
         )

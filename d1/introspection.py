@@ -12,7 +12,7 @@ from django.db.backends.base.introspection import TableInfo
 from django.db.backends.sqlite3.introspection import DatabaseIntrospection as SQLiteDatabaseIntrospection
 from django.db.backends.sqlite3.introspection import FieldInfo, FlexibleFieldLookupDict, get_field_size
 
-from d1.decimals import WIDE_TYPE
+from d1.decimals import WIDE_TYPE, places_of
 
 _SCHEMA = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = %s"
 
@@ -49,8 +49,7 @@ class DatabaseIntrospection(SQLiteDatabaseIntrospection):
                 data_type,
                 get_field_size(data_type),
                 None,
-                None,
-                None,
+                *places_of(data_type),
                 # SQLite lets a key of text be NULL; Django refuses a model whose key may be.
                 not (notnull or pk),
                 default,

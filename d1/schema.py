@@ -10,8 +10,10 @@ from typing import Any, Self
 from django.core.management.base import CommandError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.sqlite3.schema import DatabaseSchemaEditor as SQLiteDatabaseSchemaEditor
+from django.db.models import DecimalField
 from django.db.utils import NotSupportedError
 
+from d1 import decimals
 from d1.statement import literal
 
 _CASCADES = """
@@ -57,7 +59,26 @@ class DatabaseSchemaEditor(SQLiteDatabaseSchemaEditor):
         self._refuse_to_lose_children(model._meta.db_table)
         if self.connection.unit_of_work is not None:
             self.execute("PRAGMA defer_foreign_keys = ON")
+        decimals_changed = [pair for pair in alter_fields or () if any(map(decimals.width, pair))]
+        for old, new in decimals_changed:
+            self._refuse_to_round(model, old, new)
         super()._remake_table(model, create_field, delete_field, alter_fields)
+        for old, new in decimals_changed:
+            if decimals.width(new) and old.db_type(self.connection) != new.db_type(self.connection):
+                table, column = self.quote_name(model._meta.db_table), self.quote_name(new.column)
+                text = decimals.rewritten(column, new.decimal_places)
+                self.execute(f"UPDATE {table} SET {column} = {text}", None)  # noqa: S608 - quoted names
+
+    def _refuse_to_round(self, model: Any, old: Any, new: Any) -> None:
+        """Fewer places would cut digits off, and a column of numbers would round those that it can't hold."""
+        table, column = model._meta.db_table, self.quote_name(old.column)
+        if decimals.width(new):
+            if getattr(old, "decimal_places", 0) > new.decimal_places:
+                raise decimals.refusal("fewer places for a field of longer ones")
+        elif isinstance(new, DecimalField) and self.connection.unit_of_work is not None and not self.collect_sql:
+            short = decimals.is_short(column)
+            condition = f"NOT EXISTS (SELECT 1 FROM {self.quote_name(table)} WHERE NOT {short})"  # noqa: S608
+            self.connection.guard(f"{table}.{old.column} has no decimal of more than 15 digits", condition)
 
     def _refuse_to_lose_children(self, table: str) -> None:
         """Foreign keys are always on, so dropping the old table would carry out its children's ON DELETE."""

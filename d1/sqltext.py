@@ -97,7 +97,10 @@ def is_read(sql: str) -> bool:
     word = verb(sql)
     if word == "PRAGMA":
         words = tokens(sql)
-        return len(words) > 1 and words[1].name in _READING_PRAGMAS and "=" not in sql
+        # With an argument, this one is set.
+        name = words[1].name if len(words) > 1 else ""
+        is_set = "=" in sql or (name == "foreign_keys" and any(word.text == "(" for word in words))
+        return name in _READING_PRAGMAS and not is_set
     return word in ("SELECT", "VALUES", "EXPLAIN")
 
 

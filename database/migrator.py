@@ -264,4 +264,4 @@ def _failure(migration: Migration, failed: StatementFailed, steps: list[Step], b
     statement = steps[failed.number - 1][0]
     shown = statement if len(statement) <= _SHOWN else f"{statement[:_SHOWN]}... ({len(statement):,} characters)"
     number = failed.number - before
-    return f"{migration}, statement {number} failed: {failed.words}. {nothing}\n\n{shown}"
+    return f"{migration}, statement {number} failed: {failed.words.rstrip('.')}. {nothing}\n\n{shown}"

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from django.db import NotSupportedError
-from django.db.models import Avg, Case, Count, F, Max, Sum, Value, When
-from django.db.models.functions import Abs, Coalesce
+from django.db.models import Avg, Case, Count, DecimalField, F, Max, Sum, Value, When
+from django.db.models.functions import Abs, Cast, Coalesce
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from d1 import GuardFailed
 from tests.d1.shelf import Measure
 
 WIDE = st.decimals(-(10**18) + 1, 10**18 - 1, places=20, allow_nan=False, allow_infinity=False)
@@ -106,6 +107,8 @@ def test_values_are_handed_on_exactly(measures: Any) -> None:
     assert wides(measures.order_by("wide").distinct()) == [LONG]
     assert measures.aggregate(n=Count("wide", distinct=True)) == {"n": 1}
     assert next(measures.iterator()).wide == LONG
+    cast = Cast("wide", DecimalField(max_digits=30, decimal_places=20))
+    assert measures.annotate(found=cast).get(found__gt=Decimal("0.1")).found == LONG
 
 
 @pytest.mark.parametrize(
@@ -148,7 +151,9 @@ def test_a_column_of_numbers_refuses_what_it_would_round(d1: Any, measures: Any,
         lambda: measures.update(wide=LONG),
         lambda: measures.bulk_update([Measure(pk=1, wide=LONG)], ["wide"]),
     ):
-        with pytest.raises(NotSupportedError, match=r"shelf_measure.wide keeps 15 digits.*type 'decimal text'"):
+        with pytest.raises(
+            NotSupportedError, match=r"shelf_measure.wide keeps 15 digits.*type 'decimal text\(38,20\)'"
+        ):
             write()
     assert wides(measures.all()) == [Decimal("0.5")]
     measures.update(wide=Decimal("0.123456789012346"))
@@ -164,7 +169,45 @@ def test_it_asks_once_whether_a_column_is_text(d1: Any, measures: Any) -> None:
     assert d1.usage.requests == 1
 
 
-def test_inspection_knows_a_column_of_text_for_a_decimal(d1: Any, measures: Any) -> None:
+def test_inspection_knows_a_column_of_text_for_a_decimal_and_its_places(d1: Any, measures: Any) -> None:
     with d1.cursor() as cursor:
         (wide,) = [c for c in d1.introspection.get_table_description(cursor, "shelf_measure") if c.name == "wide"]
     assert d1.introspection.get_field_type(wide.type_code, wide) == "DecimalField"
+    assert (wide.precision, wide.scale) == (38, 20)
+
+
+def changed(d1: Any, digits: int, places: int, old: Any = None) -> DecimalField[Any, Any]:
+    field: DecimalField[Any, Any] = DecimalField(max_digits=digits, decimal_places=places, null=True)
+    field.set_attributes_from_name("wide")
+    field.model = Measure
+    with d1.schema_editor() as editor:
+        editor.alter_field(Measure, old or Measure._meta.get_field("wide"), field)
+    return field
+
+
+def test_a_column_that_gets_more_places_keeps_its_values_and_their_equality(d1: Any, measures: Any, rows: Any) -> None:
+    measures.bulk_create([Measure(wide=LONG), Measure(wide=Decimal("-5")), Measure(wide=None)])
+    changed(d1, 40, 22)
+    assert rows("SELECT wide FROM shelf_measure ORDER BY id") == [
+        ("0.1234567890123456789000",),
+        ("-5.0000000000000000000000",),
+        (None,),
+    ]
+
+
+def test_a_column_of_numbers_that_becomes_text_has_all_places(d1: Any, measures: Any, rows: Any) -> None:
+    narrow = changed(d1, 12, 3)
+    rows("INSERT INTO shelf_measure (wide) VALUES (0.5), (7), (-1e-3)")
+    assert rows("SELECT typeof(wide) FROM shelf_measure") == [("real",), ("integer",), ("real",)]
+    changed(d1, 38, 20, narrow)
+    assert wides(measures.order_by("wide")) == [Decimal("-0.001"), Decimal("0.5"), Decimal(7)]
+    assert wides(measures.filter(wide=7)) == [Decimal(7)]
+
+
+def test_a_column_does_not_become_one_that_would_round(d1: Any, measures: Any) -> None:
+    measures.create(wide=LONG)
+    with pytest.raises(NotSupportedError, match="fewer places"):
+        changed(d1, 38, 10)
+    with pytest.raises(GuardFailed, match=r"shelf_measure\.wide has no decimal of more than 15 digits"):
+        changed(d1, 12, 3)
+    assert wides(measures) == [LONG]

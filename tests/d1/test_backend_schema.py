@@ -183,19 +183,25 @@ def test_dbshell_answers_what_reads_and_nothing_else(d1: Any, capsys: Any, monke
         "stdin",
         io.StringIO("SELECT 1 AS a, NULL AS b, 'x' AS a\n\nDROP TABLE t\nSELECT nonsense\nexit\nSELECT 2\n"),
     )
-    call_command("dbshell", database=ALIAS)
-    assert capsys.readouterr().out.splitlines() == [
-        "a|b|a",
-        "1||x",
+    with pytest.raises(SystemExit) as end:
+        call_command("dbshell", database=ALIAS)
+    said = capsys.readouterr()
+    assert said.out.splitlines() == ["a|b|a", "1||x"]
+    assert said.err.splitlines() == [
         "This prompt only reads. To change data, use the application or a migration.",
         "no such column: nonsense",
     ]
+    assert end.value.code == 1
     assert engine.counts()["requests"] == 2
 
 
 def test_dbshell_takes_statements_as_arguments(d1: Any, capsys: Any) -> None:
     d1.client.runshell(["SELECT 'é' AS e"])
     assert capsys.readouterr().out == "e\né\n"
+    with pytest.raises(SystemExit):
+        d1.client.runshell(["SELECT", "SELECT 1 AS one"])
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("one\n1\n", "incomplete input: each line is one statement\n")
 
 
 def test_a_test_database_is_emptied_at_the_start(d1: Any, tables: Any, rows: Any) -> None:

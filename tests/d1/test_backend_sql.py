@@ -191,6 +191,8 @@ def test_executemany_is_one_batch(d1: Any, rows: Any, engine: Any) -> None:
         ("PRAGMA table_info(t)", True),
         ("PRAGMA foreign_keys", True),
         ("PRAGMA foreign_keys = OFF", False),
+        ("PRAGMA foreign_keys(0);", False),
+        ("PRAGMA", False),
         ("PRAGMA defer_foreign_keys = ON", False),
         ("REPLACE INTO t VALUES (1)", False),
         ("CREATE TABLE t (a)", False),
