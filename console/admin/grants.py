@@ -29,6 +29,8 @@ from database import cells
 from database.exchange import exchanged
 from database.filters import PERIODS
 
+STATES = cells.state([state.lower() for state in Grant.State.values])
+
 
 class Who(admin.SimpleListFilter):
     title = _("granted by")
@@ -64,7 +66,7 @@ class When(admin.SimpleListFilter):
 class GrantAdmin(GrantPages, BulkPages, OwnFiltersMixin, admin.ModelAdmin):
     """Grants are given, decided and taken back; nobody edits or deletes one."""
 
-    list_display = ("given", "recipient", "shown_state", "shown_category", "text_cut", "ticket", "who", "asked")
+    list_display = ("given", "recipient", "shown_state", "asked", "who", "shown_category", "text_cut", "ticket")
     list_display_links = ("given",)
     list_filter = ("state", "category", Who, When)
     filter_parameters = ("state__exact", "category__exact", "by", "period")
@@ -76,8 +78,11 @@ class GrantAdmin(GrantPages, BulkPages, OwnFiltersMixin, admin.ModelAdmin):
     change_list_template = "admin/console/grant_list.html"
 
     given = cells.column("units", cells.units, "units", sort="units")
-    shown_state = cells.column("state", cells.state(Grant.State.values), "state")
     asked = cells.column("requested_at", cells.moment, "asked for", sort="requested_at")
+
+    @admin.display(description=_("state"))
+    def shown_state(self, grant: Grant) -> Any:
+        return STATES(grant.state.lower())
 
     @admin.display(description=_("user"))
     def recipient(self, grant: Grant) -> Any:
