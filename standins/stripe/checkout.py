@@ -21,6 +21,7 @@ def open_session(account: Account, customer: Thing, mode: str, lines: list[Thing
     )  # fmt: skip
     session["url"] = f"https://checkout.stripe.com/c/pay/{session['id']}"
     account.session_lines[session["id"]] = lines
+    account.clock.plan(session["expires_at"], "close", session["id"])
     return session
 
 
@@ -33,7 +34,7 @@ def line(account: Account, cents: int, description: str, price: Thing | None) ->
 
 
 def complete(account: Account, session: Thing, *, payment_status: str) -> None:
-    customer = account.store["customer"].get(session["customer"])
+    customer = account.store["customer"].find(session["customer"]) or {"email": None, "name": None}
     session["customer_details"] = {
         "address": None, "business_name": None, "email": customer["email"], "individual_name": None,
         "name": customer["name"], "phone": None, "tax_exempt": "none", "tax_ids": [],
@@ -52,11 +53,17 @@ def subscribe(account: Account, customer: Thing, price: Thing, metadata: dict[st
     sub, first = subscriptions.begin(account, customer, price, metadata=metadata, **values)
     session["invoice"] = first["id"]
     account.store["checkout.session"].relate(session, "subscription", sub["id"])
-    if subscriptions.start(account, sub, first):
-        session |= {"amount_total": first["total"], "amount_subtotal": first["subtotal"]}
-        status = "paid" if first["amount_due"] else "no_payment_required"
-        complete(account, session, payment_status=status)
+    subscriptions.start(account, sub, first)
+    complete_paid(account, sub, first)
     return sub
+
+
+def complete_paid(account: Account, sub: Thing, first: Thing) -> None:
+    """Completes the session of a subscription whose first invoice is paid, now or by a later try."""
+    for session in account.store["checkout.session"].of("subscription", sub["id"]):
+        if session["status"] == "open" and first["status"] == "paid":
+            session |= {"amount_total": first["total"], "amount_subtotal": first["subtotal"]}
+            complete(account, session, payment_status="paid" if first["amount_due"] else "no_payment_required")
 
 
 def buy(

@@ -202,6 +202,8 @@ class People:
         self.account.declining.discard(invoice["customer"])
         self.account.cardless.discard(invoice["customer"])
         (collection.settle if invoice["status"] == "draft" else collection.collect)(self.account, invoice)
+        if sub := collection.subscription_of(self.account, invoice):
+            checkout.complete_paid(self.account, sub, invoice)
         return invoice
 
     @deed

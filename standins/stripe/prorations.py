@@ -25,11 +25,11 @@ def change(account: Account, sub: Thing, item: Thing, price: Thing, at: int | No
     """`at` (Unix seconds) is Stripe's `proration_date`, now by default."""
     now = at or account.clock.now()
     start, end = standing.period(sub)
+    if sub["status"] in ("trialing", "paused"):
+        return Change([], (start, end), False)
     if not start <= now <= end:
         raise invalid("`proration_date` must be within the current period.", "proration_date")
     resets = price["recurring"]["interval"] != item["price"]["recurring"]["interval"]
-    if sub["status"] == "trialing":
-        return Change([], (start, end), False)
     credit = _line(account, sub, item, item["price"], -1, (now, end), _share(now, start, end), "Unused time on")
     if resets:
         later = add_interval(now, price["recurring"]["interval"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from standins.stripe import collection, invoices, standing, subscriptions
+from standins.stripe import checkout, collection, invoices, standing, subscriptions
 from standins.stripe.account import Account
 from standins.stripe.clock import add_interval
 from standins.stripe.store import Thing
@@ -98,6 +98,13 @@ def _warn(account: Account, id: str, at: int) -> None:
         account.emit("customer.subscription.trial_will_end", sub)
 
 
+def _close(account: Account, id: str, at: int) -> None:
+    session = account.store["checkout.session"].get(id)
+    if session["status"] == "open":
+        checkout.expire(account, session)
+
+
 _DEEDS = {
     "renew": _renew, "finalize": _finalize, "retry": _retry, "cancel": _cancel, "expire": _expire, "warn": _warn,
+    "close": _close,
 }  # fmt: skip

@@ -71,6 +71,8 @@ def test_a_first_payment_that_fails_leaves_it_incomplete_and_then_expired(
     assert "checkout.session.completed" not in types(stripe)
     stripe.advance(seconds=23 * HOUR)
     assert (status(client, sub), invoices(client, sub)[0].status) == ("incomplete_expired", "void")
+    stripe.advance(seconds=HOUR)
+    assert types(stripe)[-1] == "checkout.session.expired"
 
 
 def test_an_incomplete_one_becomes_active_when_its_invoice_is_paid(
@@ -78,10 +80,12 @@ def test_an_incomplete_one_becomes_active_when_its_invoice_is_paid(
 ) -> None:
     bob = stripe.customer("bob@example.com")
     stripe.decline(bob)
-    sub = stripe.subscribe(bob, "starter", through_checkout=False)
+    sub = stripe.subscribe(bob, "starter")
     stripe.pay(sub)
-    stripe.advance(seconds=23 * HOUR)
+    assert types(stripe)[-1] == "checkout.session.completed"
+    stripe.advance(seconds=25 * HOUR)
     assert (status(client, sub), invoices(client, sub)[0].status) == ("active", "paid")
+    assert "checkout.session.expired" not in types(stripe)
 
 
 @pytest.mark.parametrize("after", ["unpaid", "canceled", "past_due"])
