@@ -42,7 +42,7 @@ GROUPS: tuple[tuple[Any, dict[str, tuple[str, Any]]], ...] = (
             "console.staffevent": ("eye", None),
             "console.inboxevent": ("message", gettext_lazy("Webhooks")),
             "console.job": ("gear", None),
-            "console.scheduleentry": ("clock", None),
+            "console.scheduleentry": ("clock", gettext_lazy("Schedule")),
         },
     ),
     (

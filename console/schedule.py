@@ -60,6 +60,7 @@ def register(
     """Have a kind of job start each day `at` a time of UTC, or `every` so long, unless staff say otherwise."""
     if (at is None) == (every is None):
         raise ValueError("Give a time of the day or an interval.")
+    ScheduleEntry.titles[name] = title
     SCHEDULED[name] = Scheduled(name, title, kind, at, every, enabled, arguments)
 
 
@@ -142,10 +143,6 @@ def begin_now(entry: ScheduleEntry, *, by: User) -> Job:
         job = start(scheduled.kind, scheduled.arguments(timezone.now()), by=by, title=str(scheduled.title))
         ScheduleEntry.objects.using(CONSOLE).filter(pk=entry.pk).update(last_job=job, last_at=timezone.now())
     return job
-
-
-def title_of(entry: ScheduleEntry) -> str:
-    return str(SCHEDULED[entry.name].title) if entry.name in SCHEDULED else entry.name
 
 
 def times_of(entry: ScheduleEntry) -> str:

@@ -35,7 +35,7 @@ admin.site.unregister(DBTaskResult)
 class JobAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
     """Everybody sees their own jobs; who has `view_job` all."""
 
-    list_display = ("title", "shown_state", "progress", "actor", "started", "took", "left")
+    list_display = ("title", "shown_state", "progress", "who", "started", "took", "left")
     list_display_links = ("title",)
     list_filter = ("state",)
     filter_parameters = ("state__exact",)
@@ -51,6 +51,10 @@ class JobAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
             return amount(job)
         bar = '<progress max="100" value="{}" aria-label="{}"></progress> {}%'
         return format_html(bar, job.percent, job.title, job.percent)
+
+    @admin.display(description=_("who"))
+    def who(self, job: Job) -> str:
+        return job.actor.get_username() if job.actor else gettext("the console")
 
     @admin.display(description=_("took"))
     def took(self, job: Job) -> str:

@@ -26,6 +26,13 @@ from database import cells
 class EntryForm(forms.ModelForm):
     """Either a time of the day or an interval."""
 
+    # Not the admin's widget, whose shortcuts are in the reader's time.
+    at = forms.TimeField(
+        label=_("Each day at"),
+        required=False,
+        widget=forms.TimeInput(format="%H:%M", attrs={"type": "time"}),
+        help_text=_("UTC. Empty where it runs at an interval."),
+    )
     every_seconds = forms.IntegerField(
         label=_("Seconds between two runs"),
         required=False,
@@ -62,7 +69,7 @@ class ScheduleAdmin(admin.ModelAdmin):
 
     @admin.display(description=_("what"))
     def what(self, entry: ScheduleEntry) -> str:
-        return str(schedule.title_of(entry))
+        return str(entry)
 
     @admin.display(description=_("state"))
     def enabled(self, entry: ScheduleEntry) -> SafeString:

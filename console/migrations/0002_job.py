@@ -111,8 +111,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "scheduled work",
-                "verbose_name_plural": "schedule",
+                "verbose_name": "scheduled job",
+                "verbose_name_plural": "scheduled jobs",
                 "ordering": ["name"],
             },
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -88,7 +89,8 @@ class Job(models.Model):
         gone = self.done - self.attempt_done
         if self.state != JobState.RUNNING or not self.total or not self.attempt_at or gone <= 0:
             return None
-        seconds = ((self.heartbeat_at or timezone.now()) - self.attempt_at).total_seconds()
+        now = timezone.now()
+        seconds = (min(self.heartbeat_at or now, now) - self.attempt_at).total_seconds()
         return max(0, round(seconds * (self.total - self.done) / gone))
 
     @property
@@ -98,6 +100,9 @@ class Job(models.Model):
 
 class ScheduleEntry(models.Model):
     """When a kind of job starts by itself. What it is stands in code; here is when, and whether."""
+
+    #: What code calls each entry, by its name.
+    titles: ClassVar[dict[str, Any]] = {}
 
     name = models.CharField(max_length=60, unique=True)
     is_enabled = models.BooleanField(_("enabled"), default=True)
@@ -109,11 +114,11 @@ class ScheduleEntry(models.Model):
 
     class Meta:
         ordering = ["name"]
-        verbose_name = _("scheduled work")
-        verbose_name_plural = _("schedule")
+        verbose_name = _("scheduled job")
+        verbose_name_plural = _("scheduled jobs")
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.titles.get(self.name, self.name))
 
     def get_absolute_url(self) -> str:
         return reverse("admin:console_scheduleentry_change", args=[self.pk])
