@@ -97,7 +97,9 @@ class Pages:
         self.source, self.shape, self.columns = source, shape, columns
         affinities = dict(zip(shape.columns, shape.affinities, strict=True))
         self._affinities = [affinities.get(column, "ROWID") for column in columns]
-        self._key = [shape.rowid] if shape.rowid else list(shape.key)
+        # sqlite_sequence is read without the numbers of its rows, in one page.
+        has_number = shape.rowid and (shape.rowid_column or shape.rowid in columns)
+        self._key = [shape.rowid] if has_number else list(shape.key)
         self._places = [columns.index(shape.rowid_column or name) for name in self._key if name is not None]
         self._last: list[Any] | None = None
         self._limit = FIRST_ROWS
