@@ -209,6 +209,17 @@ def test_another_key_is_refused_without_showing_it(stripe: StripeServer, key: st
     assert key not in str(raised.value)
 
 
+def test_a_defect_of_the_stand_in_is_shown_and_no_cut_connection(
+    stripe: StripeServer, client: real.StripeClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stripe.customer("alice@example.com")
+    stripe.account.store["customer"].page = None  # type: ignore
+    with pytest.raises(real.APIError) as raised:
+        client.v1.customers.list()
+    assert raised.value.http_status == 500
+    assert "TypeError" in capfd.readouterr().err
+
+
 def test_an_unknown_path_is_a_404(stripe: StripeServer, client: real.StripeClient) -> None:
     with pytest.raises(real.InvalidRequestError, match="Unrecognized request URL"):
         client.raw_request("get", "/v1/nothing")
