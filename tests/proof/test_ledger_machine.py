@@ -34,7 +34,7 @@ from database.transactions import run_batch
 
 ON_D1 = settings.DATABASES["omnichat"]["ENGINE"] == "d1"
 FULL = os.environ.get("HYPOTHESIS_PROFILE") == "proof"
-EXAMPLES, STEPS = (200 if ON_D1 else 2_000, 50) if FULL else (8 if ON_D1 else 50, 20)
+EXAMPLES, STEPS = (60 if ON_D1 else 2_000, 50) if FULL else (8 if ON_D1 else 50, 20)
 USERS = ["alice", "bob", "carol"]
 TABLES = ("audit_logs", "battery_transactions", "user_battery", "user_subscriptions", "users")
 OF_CALLS = ("usage", "summary")

@@ -14,7 +14,7 @@ import pytest
 PLACES = pytest.mark.parametrize("name", ["SQLite", "D1"])
 Places = Callable[[str], Any]
 Size = Callable[[int, int], int]
-WORKS = ("bulk", "reset", "import", "grant")
+WORKS = ("bulk", "reset", "import", "grant", "grant file")
 
 
 def race(place: Any, processes: int, entries: int) -> None:
@@ -30,6 +30,7 @@ def race(place: Any, processes: int, entries: int) -> None:
     posted = Counter(id for one in ended for id in one["posted"])
     assert set(posted.values()) == {1}, "two were told that they had posted the same cause"
     assert sorted(posted) == found["posted"], "what was told is not what is there"
+    print(found["rows"], "entries:", [one["states"] for one in ended])
     states = sum((Counter(one["states"]) for one in ended), Counter[str]())
     assert states["repeated"] > 0
     assert set(states) <= {"posted", "repeated", "nothing"}, states
@@ -49,15 +50,14 @@ def test_processes_at_once_with_lost_answers_do_too(place: Places, full: Size) -
 
 @PLACES
 def test_a_kill_at_any_moment_loses_and_doubles_nothing(place: Places, full: Size, name: str) -> None:
-    rounds = full(3, 200)
-    killed = place(name).run("kill", rounds, 1, *WORKS)["killed"]
-    assert set(killed) == set(WORKS)
-    # The others had ended before: the moments are spread over all the time that a work takes.
-    assert sum(killed.values()) >= rounds * len(WORKS) // 3
+    report = place(name).run("kill", full(3, 40), 1, *WORKS)
+    assert report["killed"] == full(3, 40) * len(WORKS)
+    print(name, report)
 
 
 def test_answers_lost_after_the_commit_lose_and_double_nothing(place: Places, full: Size) -> None:
     d1 = place("D1")
     d1.engine.fault("cut_after", probability=0.2, match="INSERT INTO")
-    again = d1.run("lose", full(3, 200), *WORKS)["again"]
+    again = d1.run("lose", full(3, 40), *WORKS)["again"]
     assert set(again) == set(WORKS)
+    print("done again, for nobody knew:", again)

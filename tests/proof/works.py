@@ -31,6 +31,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "omniops.settings")
 django.setup()
 
+from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 
@@ -160,9 +161,9 @@ def grant(round: int) -> None:
 
 
 def grant_whole(round: int) -> list[str]:
-    from django.apps import apps
+    from console.models import Grant
 
-    grants = apps.get_model("console.Grant").objects.filter(key__startswith=f"command:proof-{round}-")
+    grants = Grant.objects.filter(key__startswith=f"command:proof-{round}-")
     ids = json.dumps([f"grant:{grant.pk}" for grant in grants])
     found = rows(
         "SELECT count(*), sum(amount) FROM battery_transactions WHERE id IN (SELECT value FROM json_each(%s))", ids
@@ -171,7 +172,38 @@ def grant_whole(round: int) -> list[str]:
     return [*wrong("entries of grants", found, [(4, 28)]), *wrong("states of grants", states, ["applied"])]
 
 
+def grant_file(round: int) -> None:
+    """A file of grants, worked off in portions of ten from its first row, as a job does that lost its place."""
+    from django.contrib.auth.models import User
+
+    from console import grant_bulk
+    from console.models import GrantBulk
+
+    grant_bulk.PORTION = 10
+    settings.GRANT_LIMITS = {"Proof": {"grant": None, "day": None, "recipient": None}}
+    person, _ = User.objects.get_or_create(username="proof", defaults={"is_superuser": True, "is_staff": True})
+    name = f"round-{round}.csv"
+    bulk = GrantBulk.objects.filter(file_name=name).first()
+    if bulk is None:
+        content = "user,units,reason\n" + "".join(f"{user},5,round {round}\n" for user in USERS[:40])
+        options: dict[str, Any] = {"category": "test", "text": "", "ticket": "", "expires_on": None}
+        bulk, _ = grant_bulk.preview_file(name, content.encode(), by=person, **options)
+    grant_bulk.work_off(bulk, 0, lambda done: None)
+
+
+def grant_file_whole(round: int) -> list[str]:
+    from console.models import Grant
+
+    given = Grant.objects.filter(bulk__file_name=f"round-{round}.csv")
+    ids = json.dumps([f"grant:{grant.pk}" for grant in given])
+    ours = "id IN (SELECT value FROM json_each(%s))"
+    found = rows(f"SELECT count(*), count(DISTINCT user_id), sum(amount) FROM battery_transactions WHERE {ours}", ids)
+    states = sorted({str(grant.state) for grant in given})
+    return [*wrong("grants of the file", found, [(40, 40, 200)]), *wrong("their states", states, ["APPLIED"])]
+
+
 WORKS = {
+    "grant file": Work(grant_file, grant_file_whole),
     "bulk": Work(bulk, bulk_whole),
     "reset": Work(reset, reset_whole),
     "import": Work(bring_in, bring_in_whole),
@@ -223,16 +255,17 @@ def finish(child: int, what: str) -> None:
 
 
 def kill(times: str, seed: str, *names: str) -> dict[str, Any]:
-    """By work, how often it was killed before its end. The moments are spread over the time that it takes."""
-    killed: Counter[str] = Counter()
+    """Each work is killed before its end so many times, at moments spread over the time that it takes."""
     rng = random.Random(seed)
+    rounds: Counter[str] = Counter()
     for name in names:
         began = time.monotonic()
         finish(in_child(lambda name=name: WORKS[name].run(0)), f"the first {name}")  # type: ignore[misc]
-        took = time.monotonic() - began
-        for round in range(1, int(times) + 1):
-            killed[name] += _killed_and_run_again(WORKS[name], round, rng.uniform(0, took))
-    return {"killed": killed}
+        took, killed = time.monotonic() - began, 0
+        while killed < int(times):
+            rounds[name] += 1
+            killed += _killed_and_run_again(WORKS[name], rounds[name], rng.uniform(0, took))
+    return {"killed": int(times) * len(names), "rounds": rounds}
 
 
 def _killed_and_run_again(work: Work, round: int, after: float) -> bool:
