@@ -17,6 +17,7 @@ from django_tasks_db.models import DBTaskResult
 
 from console.job_run import MAX_ATTEMPTS, STALE_AFTER, Ending, Run, attempt, claim, leased
 from console.models.job import Job, JobState
+from d1 import background
 from database.router import CONSOLE
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,9 @@ def perform_job(job_id: int, *, stopping: Callable[[], bool]) -> None:
     """Run a job that waits. One that no longer does is left alone: another took it, or it was canceled."""
     lease = claim(Job.objects.filter(pk=job_id, state=JobState.QUEUED))
     if lease is not None:
-        run_claimed(job_id, lease, stopping=stopping, progress=silent)
+        # A command is in the background already, and tells of its waits itself.
+        with background():
+            run_claimed(job_id, lease, stopping=stopping, progress=silent)
 
 
 def run_claimed(

@@ -19,7 +19,6 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from console.models.job import Job, JobState
-from d1 import background
 from database.failures import sentence
 from database.router import CONSOLE, OMNICHAT
 
@@ -171,7 +170,7 @@ def attempt(run: Run) -> Ending:
     if kind is None:
         return Ending(JobState.FAILED, f"This console knows no work of the kind {run.job.kind!r}: was it removed?")
     try:
-        with beating(run.job), background():
+        with beating(run.job):
             return Ending(JobState.DONE, result=plain(kind.work(run) or {}))
     except Stopped as stopped:
         return _stopped(stopped)

@@ -30,8 +30,8 @@ class EntryForm(forms.ModelForm):
     at = forms.TimeField(
         label=_("Each day at"),
         required=False,
-        widget=forms.TimeInput(format="%H:%M", attrs={"type": "time"}),
-        help_text=_("UTC. Empty where it runs at an interval."),
+        widget=forms.TimeInput(format="%H:%M", attrs={"placeholder": "00:05"}),
+        help_text=_("Hours and minutes, UTC. Empty where it runs at an interval."),
     )
     every_seconds = forms.IntegerField(
         label=_("Seconds between two runs"),

@@ -22,6 +22,7 @@ from console.job_queue import enqueue, never, reap, silent
 from console.job_run import claim
 from console.jobs import Failure, Run, work_off
 from console.models import Job, JobState
+from d1 import rate
 
 pytestmark = [
     pytest.mark.django_db(databases=["default"]),
@@ -373,3 +374,14 @@ def test_a_heart_beats_through_a_long_step_and_stops_with_the_lease(monkeypatch:
     monkeypatch.setattr(job_run, "connections", MagicMock())
     job_run._beat(Job(pk=1), threading.Event())
     assert [list(values) for values in seen] == [["heartbeat_at"]] * 2
+
+
+def test_a_worker_s_requests_to_d1_make_way_for_those_of_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[object] = []
+    register(monkeypatch, "test.counting", lambda run: {"n": waits.append(rate._in_background.get())})
+    started()
+    work_off()
+    with rate.background(print):
+        jobs.run_here("test.counting", {}, by=None)
+    assert waits[0] is not None
+    assert waits[1] is print
