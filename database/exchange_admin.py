@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from d1.errors import OutcomeUnknown
 from database import exchange, export_files, import_files, pending
 from database.columns import learn_missing_fields, missing_fields
 from database.failures import sentence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
 else:
     Base = object
+AGAIN = "Give the same file again: in its preview, a row that is already as the file says is no change."
 
 
 class ExchangeMixin(Base):
@@ -133,6 +135,8 @@ class ExchangeMixin(Base):
             return self._ask(request, str(bad))
         except ImportStopped as stopped:
             return self._ask(request, str(stopped))
+        except OutcomeUnknown as lost:
+            return self._ask(request, f"{lost} {AGAIN}")
         except Error as error:
             return self._ask(request, sentence(error, connections[OMNICHAT]))
 

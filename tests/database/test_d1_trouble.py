@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.admin.utils import quote
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import connections
 from django.test import Client
@@ -180,6 +181,25 @@ def test_a_passing_error_does_not_cost_the_bookmark(on_d1: Engine, command: Any,
     code, data, said = command("migrate_database", "--directory", str(tmp_path))
     assert code == 0
     assert data["bookmark"] in said
+
+
+def test_an_import_whose_answer_is_lost_says_that_the_file_may_be_given_again(
+    admin_client: Client, on_d1: Engine, alice: str
+) -> None:
+    page = reverse("admin:chat_user_import")
+
+    def shown() -> str:
+        file = SimpleUploadedFile("users.csv", b"id,name\nuser_1,Alicia\n")
+        return admin_client.post(page, {"file": file}).content.decode()
+
+    token = re.search('name="token" value="([^"]+)"', shown())
+    assert token
+    on_d1.fault("cut_after", match="UPDATE", count=1)
+    text = admin_client.post(page, {"token": token[1]}).content.decode()
+    assert "The outcome is unknown" in text
+    assert "Give the same file again" in text
+    on_d1.clear_faults()
+    assert 'name="token"' not in shown(), "nothing is left to be changed"
 
 
 class Clock:
