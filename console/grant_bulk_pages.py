@@ -64,11 +64,11 @@ class BulkPages(Base):
         return self._ask_bulk(request, SelectedForm(initial={"users": users}))
 
     def _ask_bulk(self, request: HttpRequest, form: ReasonForm, error: str = "") -> HttpResponse:
-        users = form["users"].value() if isinstance(form, SelectedForm) else None
+        users = form.initial.get("users") or getattr(form, "cleaned_data", {}).get("users") or []
         context = {
             "form": form,
             "error": error,
-            "selected": len(users) if isinstance(users, list) else None,
+            "selected": len(users),
             "of_file": isinstance(form, FileForm),
             "megabytes": MAX_BYTES // 1024 // 1024,
             "most_rows": f"{MAX_ROWS:,}",

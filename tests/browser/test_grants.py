@@ -38,7 +38,7 @@ def test_support_gives_and_asks_and_billing_decides_and_takes_back(enter: Enter,
     given = support.url
     ask(support, 9_000)
     support.get_by_role("button", name="Ask for it").click()
-    expect(support.get_by_text("Waits for a second person")).to_be_visible()
+    expect(support.get_by_role("rowheader", name="Waits for a second person")).to_be_visible()
 
     billing.goto("/admin/console/grant/queue/")
     fits(billing, axe, look)
@@ -78,7 +78,7 @@ def test_users_that_are_marked_are_granted_together(enter: Enter, axe: Axe) -> N
     page.goto("/admin/chat/user/")
     for number in range(3):
         page.locator("#result_list tbody input.action-select").nth(number).check()
-    page.get_by_label("Action").select_option("grant_battery")
+    page.locator("select[name=action]").select_option("grant_battery")
     page.get_by_role("button", name="Go", exact=True).click()
     expect(page.get_by_text("3 users are marked.")).to_be_visible()
     fits(page, axe, "light")
