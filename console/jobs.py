@@ -119,12 +119,12 @@ def cancel(job: Job, *, by: User) -> bool:
 
 
 def retry(job: Job) -> bool:
-    """Queue a failed or canceled job again; it goes on at its cursor. False where it is neither."""
-    over = Job.objects.using(CONSOLE).filter(pk=job.pk, state__in=(JobState.FAILED, JobState.CANCELED))
+    """Queue a failed or canceled job again; it goes on at its cursor. False where it is neither, or a command's."""
+    ended = (JobState.FAILED, JobState.CANCELED)
+    over = Job.objects.using(CONSOLE).filter(pk=job.pk, state__in=ended, in_command=False)
     with transaction.atomic(using=CONSOLE):
         queued = over.update(
             state=JobState.QUEUED, attempts=0, cancel_asked=False, canceled_by=None, error="", ended_at=None,
-            in_command=False,
         )  # fmt: skip
         if queued:
             enqueue(job)

@@ -127,7 +127,9 @@ class JobAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
             _keep(request, "job.retry", job)
             messages.success(request, gettext("It is queued again, and goes on where it stopped."))
         else:
-            messages.warning(request, gettext("It neither failed nor was canceled: there is nothing to try again."))
+            messages.warning(
+                request, gettext("Nothing to try again: it did not fail, or a command ran it. Run that again.")
+            )
         return HttpResponseRedirect(job.get_absolute_url())
 
     def _job(self, request: HttpRequest, pk: Any) -> Job:

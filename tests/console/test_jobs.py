@@ -296,6 +296,7 @@ def test_no_worker_takes_up_what_a_killed_command_left(counting: list[int]) -> N
     assert (reap(timedelta(0)), work_off()) == (1, 0)
     job.refresh_from_db()
     assert (job.state, job.cursor) == (JobState.FAILED, 1)
+    assert not jobs.retry(job)
 
 
 def test_a_log_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,3 +24,28 @@ print(client.login(username="alice", password="a-long-word-9"), client.get("/adm
 """
     done = manage("shell", "-v0", "-c", shown, CONSOLE_DATABASE_URL=postgresql_url)
     assert done.stdout.split() == ["True", "200"], done.stderr
+
+
+def test_jobs_and_the_schedule_work_on_postgresql(manage: Callable, postgresql_url: str) -> None:
+    manage("setup_database", "--json", CONSOLE_DATABASE_URL=postgresql_url)
+    shown = """
+from datetime import timedelta
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+from console import jobs, schedule
+from console.job_queue import reap
+from console.models import Job
+bob = User.objects.create_superuser("bob")
+schedule.make_entries()
+due = schedule.begin_due(timezone.now() + timedelta(days=1))
+job = jobs.start("console.pruning", {}, by=bob, title="a" * 300)
+assert jobs.cancel(job, by=bob) and jobs.retry(job)
+assert jobs.work_off() == due + 2 and not reap(), "worked off"
+client = Client(SERVER_NAME="localhost")
+client.force_login(bob)
+pages = ["/admin/console/job/?state__exact=done", "/admin/console/scheduleentry/", job.get_absolute_url()]
+print(*{client.get(page).status_code for page in pages}, Job.objects.get(pk=job.pk).state)
+"""
+    done = manage("shell", "-v0", "-c", shown, CONSOLE_DATABASE_URL=postgresql_url)
+    assert done.stdout.split() == ["200", "done"], done.stderr
