@@ -107,8 +107,11 @@ def sqlite_source(connection: BaseDatabaseWrapper) -> Iterator[SQLiteSource]:
 
 def _snapshot(connection: Any, name: str) -> sqlite3.Connection:
     if connection.is_in_memory_db():
+        # The backup API would wait for ever for a transaction that this very connection has begun.
         connection.ensure_connection()
-        return _copy(connection.connection)
+        copy = sqlite3.connect(":memory:", isolation_level=None)
+        copy.deserialize(connection.connection.serialize())
+        return copy
     uri = name if name.startswith("file:") else f"file:{quote(name)}?mode=ro"
     database = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
