@@ -49,12 +49,12 @@ class Worth:
 
 
 def invoice_units(invoice: Object, others: Iterable[Object], plans: Plans) -> Worth:
-    """What a paid invoice credits. `others` are the invoices of the same subscription, itself among them or not.
+    """What a paid invoice credits. `others` are all paid invoices of the customer, oldest first, itself among them.
 
     Within a period all credits together never exceed the units of the highest plan held. Invoices count in the order
     in which they were paid, so a later one changes nothing about this one. Raises Unknown for a price.
     """
-    earlier = sorted((each for each in others if _is_before(each, invoice)), key=_order)
+    earlier = _before(invoice, others)
     periods: dict[tuple[str | None, int], list[int]] = {}
     worth = Worth(0)
     for each in [*earlier, invoice]:
@@ -74,17 +74,13 @@ def invoice_units(invoice: Object, others: Iterable[Object], plans: Plans) -> Wo
     return worth
 
 
-def _is_before(other: Object, invoice: Object) -> bool:
-    return (
-        other.get("status") == "paid"
-        and other.get("id") != invoice.get("id")
-        and shapes.invoice_subscription(other) == shapes.invoice_subscription(invoice)
-        and _order(other) < _order(invoice)
-    )
-
-
-def _order(invoice: Object) -> tuple[int, int, str]:
-    return shapes.paid_at(invoice), shapes.cents(invoice.get("created")), str(invoice.get("id"))
+def _before(invoice: Object, others: Iterable[Object]) -> list[Object]:
+    """Those of the same subscription that were paid before. Of one second their order at Stripe tells."""
+    own = shapes.invoice_subscription(invoice)
+    mine = [each for each in others if each.get("status") == "paid" and shapes.invoice_subscription(each) == own]
+    mine.sort(key=lambda each: (shapes.paid_at(each), shapes.cents(each.get("created"))))
+    ids = [each.get("id") for each in mine]
+    return mine[: ids.index(invoice.get("id"))] if invoice.get("id") in ids else mine
 
 
 def _own_units(invoice: Object, all_of_it: list[Object], plans: Plans) -> Worth:

@@ -164,9 +164,9 @@ def _credit(stripe: Stripe, account: Account, user_id: str, invoices: list[str],
 
 
 def invoices_of(stripe: Stripe, customer: str) -> dict[str, dict[str, Any]]:
-    """The paid invoices of a customer by their ids, with their payments."""
-    found = stripe.list("/v1/invoices", customer=customer, status="paid", expand=["data.payments"])
-    return {str(invoice["id"]): _whole(stripe, invoice) for invoice in found}
+    """The paid invoices of a customer by their ids, oldest first, with their payments."""
+    found = list(stripe.list("/v1/invoices", customer=customer, status="paid", expand=["data.payments"]))
+    return {str(invoice["id"]): _whole(stripe, invoice) for invoice in reversed(found)}
 
 
 def _whole(stripe: Stripe, invoice: dict[str, Any]) -> dict[str, Any]:
