@@ -6,6 +6,7 @@ import html
 import io
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -16,12 +17,15 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.test import Client
 
+from billing.allowance import today
 from billing.models import BatteryTransaction, UserBattery
 from chat.models import User as Account
-from console import grant_bulk, jobs
+from console import grant_bulk, grant_jobs, jobs
 from console.grant_files import whole
+from console.grants import Wish, apply, decide
 from console.models import Grant, GrantBulk, Job, StaffEvent
 from console.roles import BILLING, SUPPORT
+from console.schedule import SCHEDULED
 from d1.errors import OutcomeUnknown
 
 pytestmark = pytest.mark.django_db
@@ -338,6 +342,23 @@ def test_previews_that_nobody_confirmed_are_swept(support: Client) -> None:
     GrantBulk.objects.update(made_at="2020-01-01T00:00:00Z")
     upload(support, ROWS.replace("10", "15"))
     assert GrantBulk.objects.count() == 1
+
+
+def test_expired_grants_are_taken_back_by_the_schedule() -> None:
+    assert SCHEDULED["grants.expire"].kind == "grants.expire"
+    apply(decide([Wish("u1", "", 70, "promotion", "x", expires_on=today() - timedelta(days=1))], by="operator"))
+    job = run(jobs.start("grants.expire", {}, by=None))
+    assert (job.state, job.result) == ("done", {"expired": 1, "units": 70})
+    assert balances() == {"u1": 0}
+
+
+def test_a_worker_looks_each_minute_for_what_a_crash_left() -> None:
+    (grant,) = decide([Wish("u1", "", 70, "test", "x")], by="operator")
+    Grant.objects.update(decided_at=grant.requested_at - timedelta(minutes=2))
+    (resume,) = [one for one in jobs.PERIODIC.values() if one.work is grant_jobs.resume]
+    assert resume.every == timedelta(seconds=60)
+    resume.work()
+    assert balances() == {"u1": 70}
 
 
 @pytest.mark.parametrize(
