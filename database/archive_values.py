@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from math import isfinite
 from typing import Any
 
@@ -18,6 +18,8 @@ import orjson
 Row = Sequence[Any]
 #: So many bytes of lines are handed on at once.
 CHUNK_BYTES = 512 * 1024
+#: So many rows are read and spelled together: few enough that the largest of D1 fit into memory.
+ROWS_TOGETHER = 16
 _LINE = orjson.OPT_APPEND_NEWLINE
 
 
@@ -26,36 +28,42 @@ class RawText(bytes):
 
 
 def encoded(rows: Iterable[Row]) -> Iterator[tuple[bytes, int]]:
-    """Lines of JSON in chunks, each with its number of rows. One row beyond CHUNK_BYTES is in memory at most."""
-    lines: list[bytes] = []
-    taken: list[Row] = []
-    size = 0
-    for row in rows:
-        line = _line(row)
-        lines.append(line)
-        taken.append(row)
-        size += len(line)
+    """Lines of JSON in chunks, each with its number of rows. ROWS_TOGETHER beyond CHUNK_BYTES are in memory at most."""
+    parts: list[bytes] = []
+    left, size, count = iter(rows), 0, 0
+    while some := list(islice(left, ROWS_TOGETHER)):
+        parts.append(_lines(some))
+        size += len(parts[-1])
+        count += len(some)
         if size >= CHUNK_BYTES:
-            yield _checked(lines, taken), len(lines)
-            lines, taken, size = [], [], 0
-    if lines:
-        yield _checked(lines, taken), len(lines)
+            yield b"".join(parts), count
+            parts, size, count = [], 0, 0
+    if parts:
+        yield b"".join(parts), count
 
 
-def _line(row: Row) -> bytes:
+def _lines(rows: list[Row]) -> bytes:
+    """Some rows at once, as one array cut into its lines, which is quicker than each by itself."""
+    # orjson writes null for an infinity without a word, so the floats are looked at.
+    cells = chain.from_iterable(rows)
+    if float in set(map(type, cells)) and not all(map(_is_finite, chain.from_iterable(rows))):
+        return _line_by_line(rows)
     try:
-        return orjson.dumps(row, _special, _LINE)
+        data = orjson.dumps(rows, _special)
     except orjson.JSONEncodeError:
-        return orjson.dumps([_encodable(value) for value in row], _special, _LINE)
+        return _line_by_line(rows)
+    # A text may hold what stands between two rows.
+    if data.count(b"],[") != len(rows) - 1:
+        return _line_by_line(rows)
+    return data[1:-1].replace(b"],[", b"]\n[") + b"\n"
 
 
-def _checked(lines: list[bytes], rows: list[Row]) -> bytes:
-    """The lines as one text. orjson writes null for an infinity without a word, so the floats are looked at."""
-    if float in set(map(type, chain.from_iterable(rows))):
-        for number, row in enumerate(rows):
-            if any(type(value) is float and not isfinite(value) for value in row):
-                lines[number] = orjson.dumps([_encodable(value) for value in row], _special, _LINE)
-    return b"".join(lines)
+def _line_by_line(rows: list[Row]) -> bytes:
+    return b"".join(orjson.dumps([_encodable(value) for value in row], _special, _LINE) for row in rows)
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) is not float or isfinite(value)
 
 
 def _encodable(value: Any) -> Any:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from database.archive_format import TABLE, VIRTUAL
-from database.archive_values import RawText, Row
+from database.archive_values import ROWS_TOGETHER, RawText, Row
 from database.backup_tables import Contents, Shape, quoted, read_contents
 from database.restore_build import open_build
 
@@ -66,9 +66,10 @@ class SQLiteSource:
         sql = f"SELECT {names} FROM {quoted(shape.name)}{order}"  # noqa: S608
         count = 0
         try:
-            for row in self.database.execute(sql):
-                yield row
-                count += 1
+            cursor = self.database.execute(sql)
+            while rows := cursor.fetchmany(ROWS_TOGETHER):
+                yield from rows
+                count += len(rows)
         except sqlite3.OperationalError as error:
             if _UNDECODABLE not in str(error):
                 raise

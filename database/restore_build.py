@@ -12,7 +12,7 @@ from pathlib import Path
 
 #: The file that a restore makes beside a SQLite database; a killed restore leaves it, the next one takes it away.
 SUFFIX = ".restoring"
-CACHE_KIB = 64 * 1024
+CACHE_KIB = 32 * 1024
 
 Watch = Callable[[int], None]
 #: The engines' own tables, by name.
