@@ -145,7 +145,8 @@ def _scratch() -> Iterator[tuple[sqlite3.Connection, DatabaseWrapper]]:
 def _django_connection(path: Path) -> DatabaseWrapper:
     usual = connections.settings[OMNICHAT]
     options = {**usual, "ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": {}}
-    connection = DatabaseWrapper(options, alias="scratch")
+    # Under the name that the checks of rooms above use.
+    connection = DatabaseWrapper(options, alias=OMNICHAT)
     connection.ensure_connection()
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM sqlite_master")
