@@ -7,9 +7,11 @@ class ConsoleConfig(AppConfig):
 
     def ready(self) -> None:
         from console import figure_jobs, grant_jobs, grant_links, inbox_rounds, job_kinds, needs  # noqa: F401
+        from console.backup_events import record_backup
         from console.exchange_events import record_exchange
         from console.roles import make_roles
         from console.views.account import offer_account
+        from database.backup import backup_done
         from database.cells import lead_to
         from database.exchange import exchanged
         from database.object_actions import offer
@@ -17,4 +19,5 @@ class ConsoleConfig(AppConfig):
         lead_to("chat.user", "account")
         offer("chat.user", offer_account)
         post_migrate.connect(make_roles, sender=self, dispatch_uid="console.roles")
+        backup_done.connect(record_backup, dispatch_uid="console.backup_events")
         exchanged.connect(record_exchange, dispatch_uid="console.exchange_events")

@@ -191,7 +191,7 @@ def make_backup(
                     file.write(chunk)
 
         record = backups.add(name, deliver, record_of(manifest, encrypted=bool(recipient)))
-    backup_done.send(sender=None, action="make", record=record)
+    backup_done.send_robust(sender=None, action="make", record=record)
     return record
 
 
@@ -200,7 +200,7 @@ def remove_backups(backups: Backups, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         record = backups.record(name)
         backups.remove(name)
-        backup_done.send(sender=None, action="remove", record=record)
+        backup_done.send_robust(sender=None, action="remove", record=record)
         yield name
 
 

@@ -187,4 +187,4 @@ def _note(backups: Backups, record: dict[str, Any] | None, found: Verified) -> N
     record["verified_at"] = None if found.problems else moment
     with suppress(BackupError):
         backups.write_record(record)
-    backup_done.send(sender=None, action="verify", record=record)
+    backup_done.send_robust(sender=None, action="verify", record=record)
