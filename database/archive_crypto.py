@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from typing import IO, Any
 
-import pyrage
+import pyrage  # type: ignore[import-untyped]
 
 from database.archive_errors import CutShort, Damaged, NotABackup, WrongKey
 
