@@ -115,5 +115,6 @@ def console(request: HttpRequest) -> dict[str, Any]:
     """The context processor. The sidebar is made only when a template asks for it."""
     return {
         "environment": environment(settings.DATABASES["omnichat"]),
+        "stripe_standin": settings.STRIPE_STANDIN,
         "navigation": SimpleLazyObject(lambda: navigation(request)),
     }

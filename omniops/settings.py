@@ -68,6 +68,8 @@ CLERK_WEBHOOK_SECRETS: list[str] = read("CLERK_WEBHOOK_SECRET", svix_secrets, []
 STRIPE_SECRET_KEY = read("STRIPE_SECRET_KEY", stripe_key, "")
 STRIPE_WEBHOOK_SECRETS: list[str] = read("STRIPE_WEBHOOK_SECRET", signing_secrets, [])
 STRIPE_API_BASE = read("STRIPE_API_BASE", stripe_base, "")
+#: Where the demo's stand-in of Stripe serves; no variable, run_demo sets it.
+STRIPE_STANDIN = ""
 #: "apply" writes what events tell to OmniChat's database; "observe" only compares.
 STRIPE_EFFECTS = read("STRIPE_EFFECTS", choice("apply", "observe"), "apply", wrong="observe")
 BACKUP_STORAGE = read("BACKUP_STORAGE", checked(address), str(VAR_DIR / "backups"))

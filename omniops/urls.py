@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 from console.views.account import account_page
 from console.views.find import find_page
 from console.views.home import count_again, home_page
+from console.views.standin import standin_page
 from console.views.webhooks import clerk, stripe
 
 urlpatterns = [
@@ -13,6 +14,7 @@ urlpatterns = [
     path("admin/account/<str:user_id>/", admin.site.admin_view(account_page), name="account"),
     path("admin/account/<str:user_id>/<slug:tab>/", admin.site.admin_view(account_page), name="account_tab"),
     path("admin/find/", admin.site.admin_view(find_page), name="find"),
+    path("admin/stripe-standin/", admin.site.admin_view(standin_page), name="stripe_standin"),
     path("admin/", admin.site.urls),
     path("webhooks/stripe/", stripe, name="webhooks_stripe"),
     path("webhooks/clerk/", clerk, name="webhooks_clerk"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from standins.stripe.errors import StripeError, invalid
+from standins.stripe.placing import place
 from standins.stripe.store import Thing
 
 if TYPE_CHECKING:
@@ -104,5 +105,5 @@ def _settings(
 
 _OTHERS: dict[str, Callable[..., Any]] = {
     "state": _state, "events": _events, "all": _all, "deliver": _deliver, "redeliver": _redeliver, "wait": _wait,
-    "fault": _fault, "clear_faults": _clear_faults, "reset_calls": _reset_calls, "settings": _settings,
+    "place": place, "fault": _fault, "clear_faults": _clear_faults, "reset_calls": _reset_calls, "settings": _settings,
 }  # fmt: skip

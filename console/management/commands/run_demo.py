@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from console import demo_server
+from console import demo_server, demo_stripe
 from console.dashboard import count_figures
 from console.demo import DemoRefused, refuse_other_people, refuse_what_is_no_demo, seed
 from console.demo_logins import Login, make_logins, refuse_real_staff
@@ -28,13 +28,16 @@ class Command(BaseCommand):
         try:
             demo_server.check_port(port)
             logins = self._prepare()
-            with demo_server.listening(port) as server:
-                self._tell(server.server_port, logins)
+            with demo_stripe.running() as stripe, demo_server.listening(port) as server:
+                address = f"http://{demo_server.HOST}:{server.server_port}/"
+                if stripe:
+                    demo_stripe.fill(stripe, address)
+                self._tell(address, stripe.url if stripe else "", logins)
                 embed()
                 demo_server.serve(server)
         except KeyboardInterrupt:
             raise CommandError("Interrupted before it served. make demo goes on where it stopped.") from None
-        except DemoRefused as refusal:
+        except (DemoRefused, demo_stripe.StandInFailed) as refusal:
             raise CommandError(str(refusal)) from refusal
         except demo_server.PortTaken as taken:
             raise CommandError(
@@ -52,8 +55,11 @@ class Command(BaseCommand):
         count_figures()
         return make_logins()
 
-    def _tell(self, port: int, logins: list[Login]) -> None:
-        lines = ["", f"The console: http://{demo_server.HOST}:{port}/", "", "Logins of the demo:"]
+    def _tell(self, address: str, stripe: str, logins: list[Login]) -> None:
+        lines = ["", f"The console: {address}"]
+        if stripe:
+            lines += [f"Stripe's stand-in: {address}admin/stripe-standin/ (its API: {stripe})"]
+        lines += ["", "Logins of the demo:"]
         lines += [f"  {login.name:<10}{login.password or '(changed by somebody)':<24}{login.role}" for login in logins]
         self.stdout.write("\n".join([*lines, "", "Ctrl-C ends it.", ""]))
         self.stdout.flush()
