@@ -23,7 +23,7 @@ class BackupS3Storage(S3Storage):
                 "file_overwrite": True,
                 "querystring_auth": True,
                 "max_memory_size": 2 * _MIB,
-                "transfer_config": TransferConfig(multipart_chunksize=8 * _MIB, max_concurrency=2),
+                "transfer_config": TransferConfig(multipart_chunksize=5 * _MIB, max_concurrency=2, max_io_queue=16),
                 **options,
             }
         )
