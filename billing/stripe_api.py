@@ -6,6 +6,7 @@ unless told, and never a 429: the rate and the repetitions are ours. https://doc
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -16,6 +17,9 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.views.decorators.debug import sensitive_variables
+
+logger = logging.getLogger(__name__)
 
 #: The version whose shapes we ask for. A webhook's body has that of its endpoint, see `stripe_shapes`.
 API_VERSION = "2026-10-28.endive"
@@ -65,6 +69,7 @@ class Bucket:
 class Stripe:
     """One account, by its secret key. `calls` counts requests by method and path, without ids."""
 
+    @sensitive_variables("key")
     def __init__(
         self, key: str, base: str = "", *, rate: float | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
@@ -72,6 +77,8 @@ class Stripe:
             raise StripeRefused("STRIPE_SECRET_KEY is not set: set it to a secret key of Stripe.")
         import stripe  # A quarter of a second that a page without Stripe need not wait.
 
+        # At lower levels the client logs whole answers, and what would let somebody pay with them.
+        logging.getLogger("stripe").setLevel(logging.WARNING)
         self.is_live = key.startswith(("sk_live_", "rk_live_"))
         self.calls: Counter[str] = Counter()
         self._bucket = Bucket(rate or _RATES[self.is_live], sleep)
@@ -87,6 +94,10 @@ class Stripe:
 
     def get(self, path: str, **params: Any) -> dict[str, Any] | None:
         """One object; None where there is none of the id."""
+        return self._ask("get", path, params, {})
+
+    def page(self, path: str, **params: Any) -> dict[str, Any] | None:
+        """One page of a list, as Stripe gives it."""
         return self._ask("get", path, params, {})
 
     def list(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
@@ -120,6 +131,10 @@ class Stripe:
                     raise trouble from None
                 self._sleep(_pause(tried, error.headers or {}))
                 continue
+            except Exception as error:
+                # The frames of the client hold the key, and a report of an error shows what frames hold.
+                logger.error("The stripe client failed: %s", type(error).__name__)
+                raise StripeTrouble(f"The stripe client failed ({type(error).__name__}).") from None
             return dict(response.data)
         raise AssertionError("unreachable")
 
