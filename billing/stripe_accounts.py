@@ -4,7 +4,7 @@ written only if it still is so. Whoever comes second finds that, and begins anew
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from django.db import connections
 from billing.ledger import Entry, Outcome, post, send
 from billing.ledger_settled import NOTHING_TAKEN
 from billing.stripe_state import IN_FORCE, Plans
+from database.audit import Actor
 from database.audit import entry as audit_entry
 from database.identifiers import is_id
 from database.router import OMNICHAT
@@ -166,12 +167,18 @@ def old_allowance(account: Account, user_id: str) -> int:
     return max((by_plan.get(str(row["plan_id"]), 0) for row in mine), default=0)
 
 
-def apply(changes: Changes, *, by: str = BY, **audit_metadata: Any) -> list[Outcome]:
+def apply(changes: Changes, *, by: Actor = BY, **audit_metadata: Any) -> list[Outcome]:
     """Write all of it in one transaction, each row with its audit row. Raises Changed, where nothing was written."""
-    steps = [*_row_steps(changes, by, audit_metadata), *_settled_steps(changes)]
+    return apply_together([changes], by=by, **audit_metadata)
+
+
+def apply_together(batch: Sequence[Changes], *, by: Actor = BY, **audit_metadata: Any) -> list[Outcome]:
+    """As `apply`, for several accounts: all of it or nothing."""
+    entries = [entry for changes in batch for entry in changes.entries]
+    steps = [step for changes in batch for step in (*_row_steps(changes, by, audit_metadata), *_settled_steps(changes))]
     try:
-        if changes.entries:
-            return post(changes.entries, by=by, then=steps, **audit_metadata)
+        if entries:
+            return post(entries, by=by, then=steps, **audit_metadata)
         if steps:
             send(lambda attempt: steps)
     except Exception as error:
@@ -181,7 +188,7 @@ def apply(changes: Changes, *, by: str = BY, **audit_metadata: Any) -> list[Outc
     return []
 
 
-def _row_steps(changes: Changes, by: str, audit_metadata: Mapping[str, Any]) -> list[Step]:
+def _row_steps(changes: Changes, by: Actor, audit_metadata: Mapping[str, Any]) -> list[Step]:
     if not changes.rows:
         return []
     guard = [_guard(changes.account)] if changes.account else []
@@ -236,7 +243,7 @@ def _write(change: RowChange) -> Step:
     )
 
 
-def _audit(rows: list[RowChange], by: str, audit_metadata: Mapping[str, Any]) -> Step:
+def _audit(rows: list[RowChange], by: Actor, audit_metadata: Mapping[str, Any]) -> Step:
     """One statement for the audit rows of all changes."""
     cells = []
     for row in rows:

@@ -28,13 +28,18 @@ from billing.stripe_state import (
 )
 
 
-def customer_changes(stripe: Stripe, customer: str | None, invoices: Iterable[str], named: set[str]) -> Changes:
-    """`invoices` are those that may have to be credited, `named` the users whom metadata name. Raises Parked."""
+def customer_changes(
+    stripe: Stripe, customer: str | None, invoices: Iterable[str], named: set[str], account: Account | None = None
+) -> Changes:
+    """`invoices` are those that may have to be credited, `named` the users whom metadata name. Raises Parked.
+
+    `account` is what was read of it, where that was done already.
+    """
     if customer is None:
         raise Parked("The event names no customer.", tried_again=False)
     check_customer_id(customer)
     # Read ahead of Stripe, so that what is older than the rows can't be written over them.
-    account = read_account(customer, next(iter(sorted(named)), None))
+    account = account or read_account(customer, next(iter(sorted(named)), None))
     found = list(stripe.list("/v1/subscriptions", customer=customer, status="all", expand=["data.customer"]))
     known = next((shapes.expanded(each.get("customer")) for each in found), None)
     user_id, account = user_of(stripe, account, named, known)

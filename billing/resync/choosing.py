@@ -1,0 +1,130 @@
+"""Whom a resync is about, where that is not everybody: some users by their ids, or whoever changed since a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from django.db import connections
+
+from billing import stripe_shapes as shapes
+from billing.resync.reading import ALL
+from billing.resync.scratch import Scratch
+from billing.stripe_api import Stripe
+from database.identifiers import is_id
+from database.instants import EXPRESSION, shortest_text
+from database.router import OMNICHAT
+
+#: Stripe keeps its events so long.
+EVENT_DAYS = 30
+#: Beyond so many users, lists of all are fewer calls than asking for each.
+MOST_SINGLY = 300
+_PORTION = 500
+_BY_KIND = {each.kind: each for each in ALL}
+
+
+class TooOld(Exception):
+    """Nobody knows any more what has changed since. The text is a sentence."""
+
+
+def changed_users(stripe: Stripe, since: datetime, now: datetime | None = None) -> list[str]:
+    """Users of whom Stripe's events tell, or whose rows in OmniChat changed. Raises TooOld and StripeTrouble.
+
+    The list of events is what makes this cheap: a call for each hundred events, one where nothing happened. Objects
+    could not be asked for by when they changed, only by when they were made.
+    """
+    if since < (now or datetime.now(UTC)) - timedelta(days=EVENT_DAYS):
+        raise TooOld(
+            f"Stripe tells for {EVENT_DAYS} days what has changed, and {since:%Y-%m-%d %H:%M} is longer ago. Run "
+            "resync_stripe without --since: it compares all."
+        )
+    customers: set[str] = set()
+    users: set[str] = set()
+    intents: set[str] = set()
+    for event in stripe.list("/v1/events", created={"gte": int(since.timestamp())}):
+        _mentioned(shapes.dig(event, "data", "object") or {}, customers, users, intents)
+    for intent in sorted(intents):
+        found = stripe.get(f"/v1/payment_intents/{intent}") or {}
+        customers |= {customer} if (customer := shapes.id_of(found.get("customer"))) else set()
+    known = dict(_users_of(customers))
+    for customer in sorted(customers - known.keys()):
+        named = shapes.metadata_user(stripe.get(f"/v1/customers/{customer}"))
+        users |= {named} if named else set()
+    return sorted(set(known.values()) | set(_existing(users)) | set(_touched(since)))
+
+
+def _mentioned(thing: Any, customers: set[str], users: set[str], intents: set[str]) -> None:
+    is_customer = thing.get("object") == "customer"
+    customer = shapes.id_of(thing) if is_customer else shapes.id_of(thing.get("customer"))
+    intent = shapes.id_of(thing.get("payment_intent"))
+    if customer:
+        customers.add(customer)
+    elif intent:
+        intents.add(intent)
+    if named := shapes.metadata_user(thing):
+        users.add(named)
+
+
+def _select(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+    with connections[OMNICHAT].cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def _users_of(customers: Iterable[str]) -> Iterator[tuple[str, str]]:
+    wanted = orjson.dumps(sorted(customers)).decode()
+    sql = "SELECT u.stripeCustomerId, u.id FROM json_each(%s) i JOIN users u ON u.stripeCustomerId = i.value"
+    yield from _select(sql, [wanted])  # type: ignore[misc]
+
+
+def _existing(users: Iterable[str]) -> list[str]:
+    wanted = orjson.dumps(sorted(users)).decode()
+    return [id for (id,) in _select("SELECT u.id FROM json_each(%s) i JOIN users u ON u.id = i.value", [wanted])]
+
+
+def missing_users(users: Iterable[str]) -> list[str]:
+    asked = set(users)
+    return sorted(asked - set(_existing(asked)))
+
+
+def _touched(since: datetime) -> list[str]:
+    """Users whose row or whose subscriptions were written since, by whomever."""
+    sql = f"""
+        SELECT id FROM users WHERE {EXPRESSION.format(c="updatedAt")} >= %s
+        UNION SELECT user_id FROM user_subscriptions WHERE {EXPRESSION.format(c="updated_at")} >= %s
+        """  # noqa: S608
+    return [str(id) for (id,) in _select(sql, [shortest_text(since)] * 2)]
+
+
+def read_accounts(stripe: Stripe, scratch: Scratch, users: list[str], advance: Callable[[int], None]) -> None:
+    """All that Stripe has of some users, into the scratch file: a handful of calls for each."""
+    for start in range(0, len(users), _PORTION):
+        wanted = orjson.dumps(users[start : start + _PORTION]).decode()
+        sql = "SELECT u.id, u.email, u.stripeCustomerId FROM json_each(%s) i JOIN users u ON u.id = i.value"
+        for id, email, customer in _select(sql, [wanted]):
+            if not scratch.get(f"read:{id}"):
+                _read_account(stripe, scratch, str(id), email, customer)
+                scratch.set(f"read:{id}", True)
+            advance(1)
+
+
+def _read_account(stripe: Stripe, scratch: Scratch, user: str, email: Any, customer: Any) -> None:
+    own = stripe.get(f"/v1/customers/{customer}") if is_id("cus", customer) else None
+    found = [own] if own else []
+    if own is None and email:
+        found += [each for each in stripe.list("/v1/customers", email=email) if shapes.metadata_user(each) == user]
+    scratch.keep("customer", found)
+    for each in found:
+        if each.get("deleted"):
+            continue
+        for kind in ("subscription", "session", "intent"):
+            listed = _BY_KIND[kind]
+            scratch.keep(kind, stripe.list(listed.path, customer=each["id"], **listed.params))
+        for intent in scratch.objects("intent", customer=each["id"]):
+            charge = shapes.expanded(intent.get("latest_charge")) or {}
+            for kind, is_touched in (("refund", charge.get("amount_refunded")), ("dispute", charge.get("disputed"))):
+                if is_touched:
+                    listed = _BY_KIND[kind]
+                    scratch.keep(kind, stripe.list(listed.path, payment_intent=intent["id"], **listed.params))

@@ -1,0 +1,165 @@
+"""Stripe's lists, read by hundreds in several windows of `created` at once, into the scratch file.
+
+How objects lie in time is not known, so a window that has more is split while fewer than `WINDOWS` are under way: its
+older half becomes a window of its own. Each page and where its window stands are kept in one transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from billing import stripe_shapes as shapes
+from billing.resync.scratch import Scratch
+from billing.stripe_api import Stripe, StripeTrouble
+
+WINDOWS = 8
+#: Payments outside Checkout are looked for so far back; those that came by Checkout, whatever their age.
+DAYS_OF_PAYMENTS = 35
+#: Stripe began in 2011.
+_OLDEST = 1_293_840_000
+_SPLITS = 20
+
+
+class ListTrouble(StripeTrouble):
+    """A list that cannot be gone through. The text is a sentence."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    kind: str
+    path: str
+    params: dict[str, Any] = field(default_factory=dict)
+    days: int | None = None
+
+
+_WITH_PAYMENT = {"expand": ["data.payment_intent.latest_charge"]}
+ALL = (
+    Listed("customer", "/v1/customers"),
+    Listed("subscription", "/v1/subscriptions", {"status": "all"}),
+    Listed("session", "/v1/checkout/sessions", _WITH_PAYMENT),
+    Listed("refund", "/v1/refunds", _WITH_PAYMENT),
+    Listed("dispute", "/v1/disputes", _WITH_PAYMENT),
+    Listed("intent", "/v1/payment_intents", {"expand": ["data.latest_charge"]}, days=DAYS_OF_PAYMENTS),
+)
+INVOICES = Listed("invoice", "/v1/invoices", {"status": "paid", "expand": ["data.payments"]})
+
+
+@dataclass
+class Window:
+    """`low` to `high` in Unix seconds, both included; `high` None is open. `edge` is the oldest second read so far."""
+
+    number: int
+    listed: Listed
+    low: int
+    high: int | None
+    cursor: str | None = None
+    edge: int | None = None
+    at_edge: frozenset[str] = frozenset()
+
+    def params(self) -> dict[str, Any]:
+        created = {"gte": self.low} | ({} if self.high is None else {"lte": self.high})
+        after = {"starting_after": self.cursor} if self.cursor else {}
+        return {"limit": 100, "created": created, **self.listed.params, **after}
+
+
+def read_lists(
+    stripe: Stripe, scratch: Scratch, lists: Iterable[Listed] = ALL, *,
+    advance: Callable[[int], None] = lambda objects: None, sorted_out: Callable[[Any], bool] | None = None,
+) -> None:  # fmt: skip
+    """Read what is not read yet. `sorted_out` says of an object that it need not be kept. Raises StripeTrouble."""
+    by_kind = {each.kind: each for each in lists}
+    for each in by_kind.values():
+        if not scratch.db.execute("SELECT 1 FROM windows WHERE kind = ?", [each.kind]).fetchone():
+            low = int(time.time()) - each.days * 86_400 if each.days else _OLDEST
+            scratch.db.execute("INSERT INTO windows (kind, low) VALUES (?, ?)", [each.kind, low])
+    waiting = [
+        Window(number, by_kind[kind], low, high, cursor, edge)
+        for number, kind, low, high, cursor, edge, done in scratch.db.execute("SELECT * FROM windows").fetchall()
+        if kind in by_kind and not done
+    ]
+    _Reading(stripe, scratch, advance, sorted_out).run(waiting)
+
+
+@dataclass
+class _Reading:
+    stripe: Stripe
+    scratch: Scratch
+    advance: Callable[[int], None]
+    sorted_out: Callable[[Any], bool] | None
+    splits: dict[str, int] = field(default_factory=dict)
+
+    def run(self, waiting: list[Window]) -> None:
+        asked: dict[Future[dict[str, Any] | None], Window] = {}
+        with ThreadPoolExecutor(WINDOWS, thread_name_prefix="resync") as pool:
+            try:
+                while waiting or asked:
+                    while waiting and len(asked) < WINDOWS:
+                        window = waiting.pop(0)
+                        asked[pool.submit(self.stripe.page, window.listed.path, **window.params())] = window
+                    for answered in wait(asked, return_when=FIRST_COMPLETED).done:
+                        window = asked.pop(answered)
+                        is_idle = len(asked) + len(waiting) < WINDOWS - 1
+                        waiting += self._take(window, answered.result(), is_idle=is_idle)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _take(self, window: Window, page: dict[str, Any] | None, *, is_idle: bool) -> list[Window]:
+        """Keep a page, and where its window stands; the windows that go on."""
+        if page is None:
+            raise ListTrouble(f"Stripe knows no {window.listed.path}: look at STRIPE_API_BASE.")
+        found = shapes.items_of(page)
+        after = _moved(window, found)
+        kept = [each for each in found if not (self.sorted_out and self.sorted_out(each))]
+        db = self.scratch.db
+        db.execute("BEGIN")
+        self.scratch.keep(window.listed.kind, kept)
+        going = self._next(after, is_idle=is_idle) if page.get("has_more") and found else []
+        if not going:
+            db.execute("UPDATE windows SET done = 1 WHERE number = ?", [window.number])
+        db.execute("COMMIT")
+        self.advance(len(found))
+        return going
+
+    def _next(self, window: Window, *, is_idle: bool) -> list[Window]:
+        """The window itself, and where hands are free its older half as another."""
+        kind, edge = window.listed.kind, window.edge or window.low
+        going = [window]
+        if is_idle and edge - window.low > 3600 and self.splits.get(kind, 0) < _SPLITS:
+            self.splits[kind] = self.splits.get(kind, 0) + 1
+            middle = (window.low + edge) // 2
+            row = self.scratch.db.execute(
+                "INSERT INTO windows (kind, low, high) VALUES (?, ?, ?)", [kind, window.low, middle]
+            )
+            older = Window(int(row.lastrowid or 0), window.listed, window.low, middle)
+            going = [replace(window, low=middle + 1), older]
+        self.scratch.db.execute(
+            "UPDATE windows SET low = ?, cursor = ?, edge = ? WHERE number = ?",
+            [going[0].low, window.cursor, window.edge, window.number],
+        )
+        return going
+
+
+def _moved(window: Window, found: list[Any]) -> Window:
+    """The window after a page. A list that goes back, or repeats itself, would never end: raises ListTrouble."""
+    edge, at_edge = window.edge, set(window.at_edge)
+    for each in found:
+        created, id = shapes.cents(each.get("created")), str(each.get("id"))
+        if (
+            (edge is not None and created > edge)
+            or id in at_edge
+            or (window.cursor is not None and id == window.cursor)
+        ):
+            raise ListTrouble(
+                f"Stripe's list {window.listed.path} repeats itself at {id}, so it would never end. Nothing was "
+                "written; run the resync again."
+            )
+        if created != edge:
+            edge, at_edge = created, set()
+        at_edge.add(id)
+    last = str(found[-1].get("id")) if found else window.cursor
+    return replace(window, cursor=last, edge=edge, at_edge=frozenset(at_edge))
