@@ -21,7 +21,9 @@ from console.inbox_arrivals import (
     verify_clerk,
     verify_stripe,
 )
+from console.inbox_keeping import Keeper
 
+_keeper = Keeper(lambda arrivals: inbox.keep(arrivals))
 #: Bytes of a body. Stripe's events have some thousands.
 LARGEST = 1024 * 1024
 
@@ -62,7 +64,7 @@ def _received(
     if len(body) > LARGEST:
         return _said("The body is larger than 1 MiB.", 413)
     try:
-        inbox.keep([arrival(body)])
+        _keeper.keep(arrival(body))
     except Refused as refused:
         return _said(str(refused), 400)
     except DatabaseError:
