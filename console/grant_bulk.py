@@ -70,7 +70,7 @@ def confirm(bulk: GrantBulk, *, by: User) -> Job:
             {"bulk": str(bulk.pk)},
             by=by,
             key=f"{KIND}:{bulk.pk}",
-            title=f"Grants of {bulk}",
+            title=f"Grants of {bulk.file_name or f'{len(bulk.rows):,} selected users'}",
             total=len(bulk.rows),
         )
         if first:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 from django.http import QueryDict
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -60,18 +62,31 @@ class GiveForm(ReasonForm):
     field_order = ("user", "units", "category", "text", "ticket", "expires_on", "key")
 
 
+class UsersField(forms.JSONField):
+    """Ids of users as a JSON array, of which each is there once."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            users = super().to_python(value)
+            # A lone surrogate has no UTF-8, and no id has one.
+            json.dumps(users, ensure_ascii=False).encode()
+        except (RecursionError, UnicodeEncodeError):
+            users = None
+        if not isinstance(users, list) or not users or not all(isinstance(user, str) for user in users):
+            raise ValidationError(gettext("Mark users in the list of users first."))
+        return list(dict.fromkeys(users))
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """As it was sent, without reading it again."""
+        return None if data is None else InvalidJSONInput(data)
+
+
 class SelectedForm(ReasonForm):
     """The same units for each of the users that were marked in a list."""
 
     units = forms.IntegerField(label=_("Units for each"), min_value=1, max_value=LARGEST)
-    users = forms.JSONField(widget=forms.HiddenInput)
+    users = UsersField(widget=forms.HiddenInput)
     field_order = ("units", "category", "text", "ticket", "expires_on", "users")
-
-    def clean_users(self) -> list[str]:
-        users = self.cleaned_data["users"]
-        if not isinstance(users, list) or not users or not all(isinstance(user, str) for user in users):
-            raise ValidationError(gettext("Mark users in the list of users first."))
-        return list(dict.fromkeys(users))
 
 
 class FileForm(ReasonForm):

@@ -122,7 +122,9 @@ class GrantPages(Base):
         form = DecisionForm(request.POST) if request.method == "POST" else None
         if form and form.is_valid():
             return self._settle(request, form)
-        rows = list(waiting.select_related("requested_by", "bulk").order_by("requested_at")[: QUEUED + 1])
+        # The rows of a bulk are megabytes, and would come with each of its grants.
+        waiting = waiting.select_related("requested_by", "bulk").defer("bulk__rows")
+        rows = list(waiting.order_by("requested_at")[: QUEUED + 1])
         context = {"form": form, "grants": rows[:QUEUED], "more": len(rows) > QUEUED, "queued": QUEUED}
         return self.page(request, "queue", gettext("Waiting for you"), 400 if form else 200, **context)
 

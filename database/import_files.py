@@ -95,7 +95,11 @@ def _xlsx(content: bytes) -> Table:
 
 
 def _from_xlsx(value: Any) -> Any:
-    return as_it_was(unescape(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    # `_xD800_` is half a character, which has no UTF-8; two halves that follow each other are one.
+    whole = unescape(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return as_it_was(whole)
 
 
 def _table(lines: Iterable[tuple[int, list[Any]]]) -> Table:

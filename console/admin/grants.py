@@ -164,7 +164,7 @@ class GrantAdmin(GrantPages, BulkPages, OwnFiltersMixin, admin.ModelAdmin):
         return self.page(request, "page", str(grant), **context)
 
     def _grant(self, pk: str) -> Grant | None:
-        rows = Grant.objects.select_related("requested_by", "decided_by", "reversal_by", "bulk")
+        rows = Grant.objects.select_related("requested_by", "decided_by", "reversal_by", "bulk").defer("bulk__rows")
         return rows.filter(pk=UUID(pk)).first() if is_uuid(pk) else None
 
     def export_view(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
