@@ -59,8 +59,9 @@ class Entry:
     """What is to be posted. `amount` in units, + for a credit, - for a debit.
 
     `id` is derived from the cause (`grant:...`, `invoice:in_...`, `allowance:USER:DATE`). Its time is that of the
-    transaction: the order of a ledger is the order in which balances were made. `settlement` says how else its cause
-    may be settled. Raises ValueError.
+    transaction: the order of a ledger is the order in which balances were made. `audit` goes into its row of the audit
+    log alone, which the OmniChat app shows to nobody. `settlement` says how else its cause may be settled. Raises
+    ValueError.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Entry:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     short: Short | None = None
     settlement: Settlement | None = None
+    audit: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.id or not self.user_id:
@@ -163,7 +165,7 @@ def _by_bytes(entries: list[Entry]) -> Iterator[list[Entry]]:
     piece: list[Entry] = []
     size = 0
     for entry in entries:
-        length = len(orjson.dumps(_cells(entry)))
+        length = len(orjson.dumps([*_cells(entry), entry.audit]))
         if piece and size + length > PIECE_BYTES:
             yield piece
             piece, size = [], 0
@@ -189,10 +191,11 @@ def _settlement(entry: Entry, settlement: Settlement) -> list[Any]:
 def _steps(piece: list[Entry], own: str, mark: str, number: int, extra: Mapping[str, Any]) -> list[Step]:
     cells = orjson.dumps([_cells(entry) for entry in piece]).decode()
     pairs = orjson.dumps([(entry.id, entry.user_id) for entry in piece]).decode()
+    told = orjson.dumps([(entry.id, entry.user_id, entry.audit) for entry in piece]).decode()
     posting = [
         (ledger_sql.INSERT, [cells, own]),
         (ledger_sql.UPSERT, [pairs, f'"{own}"']),
-        (ledger_sql.AUDIT, [f"{own}.{number}.", orjson.dumps(extra).decode(), pairs, f'"{own}"']),
+        (ledger_sql.AUDIT, [f"{own}.{number}.", orjson.dumps(extra).decode(), told, f'"{own}"']),
         (ledger_sql.OUTCOMES, [mark, pairs]),
     ]
     settling = [_settlement(entry, entry.settlement) for entry in piece if entry.settlement]

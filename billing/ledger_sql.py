@@ -50,11 +50,12 @@ SELECT t.user_id, t.balance_after, coalesce((
 ON CONFLICT (user_id) DO UPDATE SET total_balance = excluded.total_balance, updated_at = excluded.updated_at
 """  # noqa: S608
 
-#: Parameters: the beginning of the ids; the metadata of all; pairs; the mark in quotes.
+#: Parameters: the beginning of the ids; the metadata of all; arrays of id, user and the entry's own metadata; the mark
+#: in quotes.
 AUDIT = f"""
 INSERT INTO audit_logs (id, userId, action, resourceType, resourceId, metadata, createdAt)
 SELECT %s || i.key, t.user_id, 'battery.' || t.type, 'battery_transactions', t.id,
-  json_patch(%s, json_object('amount', t.amount,
+  json_patch(json_patch(%s, i.value -> 2), json_object('amount', t.amount,
     'before', json_object('total_balance', t.balance_after - t.amount),
     'after', json_object('total_balance', t.balance_after))),
   t.created_at

@@ -19,8 +19,8 @@ def waiting_for(person: User | AnonymousUser) -> QuerySet[Grant] | None:
     """What this person may decide on; None where that is nothing ever."""
     if not person.has_perm("console.approve_grant"):
         return None
-    waiting = Grant.objects.using(CONSOLE).filter(state=Grant.State.REQUESTED)
-    return waiting.exclude(requested_by_id=person.pk)
+    assert isinstance(person, User)
+    return grants.for_others_than(person).filter(state=Grant.State.REQUESTED)
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,6 @@ def _apply(grants: QuerySet[Grant]) -> dict[UUID, Outcome]:
         some = list(members)
         first = some[0]
         told = {"approved_by": first.decided_by.get_username()} if first.decided_by else {}
-        if all(grant.text == first.text for grant in some):
-            told["reason"] = first.text
         posted = post([_entry(grant) for grant in some], by=first.requested_by or first.operator, **told)
         outcomes |= {grant.pk: outcome for grant, outcome in zip(some, posted, strict=True)}
     _close(outcomes)
@@ -147,7 +145,9 @@ def _decider(grant: Grant) -> tuple[int, str, int]:
 
 def _entry(grant: Grant) -> Entry:
     metadata = {"grant": str(grant.pk), "category": grant.category}
-    return Entry(grant.entry_id, grant.user_id, grant.ledger_type, grant.units, metadata=metadata)
+    # Who and why is known from OmniChat's database alone, also where the console's is lost.
+    why = {"reason": grant.text, "ticket": grant.ticket} if grant.ticket else {"reason": grant.text}
+    return Entry(grant.entry_id, grant.user_id, grant.ledger_type, grant.units, metadata=metadata, audit=why)
 
 
 def _close(outcomes: dict[UUID, Outcome]) -> None:
@@ -161,6 +161,14 @@ def _close(outcomes: dict[UUID, Outcome]) -> None:
     for pk, outcome in outcomes.items():
         if outcome.state in _PROBLEMS:
             open_.filter(pk=pk).update(problem=_PROBLEMS[outcome.state])
+
+
+def for_others_than(person: User) -> QuerySet[Grant]:
+    """Grants that this person did not ask for, also not by another login of the same email."""
+    same = User.objects.using(CONSOLE).filter(email__iexact=person.email) if person.email else User.objects.none()
+    # By value: an UPDATE over a join would be one over a subquery, which PostgreSQL does not look at again once it has
+    # waited for whoever decided first.
+    return Grant.objects.using(CONSOLE).exclude(requested_by_id__in=[person.pk, *same.values_list("pk", flat=True)])
 
 
 def approve(grants: Sequence[UUID], *, by: User, text: str = "") -> list[Grant]:
@@ -178,7 +186,7 @@ def _settle(ids: Sequence[UUID], state: Grant.State, by: User, text: str) -> lis
         raise GrantRefused(f"{by.get_username()} may not decide on grants.")
     decided = []
     for pk in ids:
-        waiting = Grant.objects.using(CONSOLE).filter(pk=pk, state=Grant.State.REQUESTED).exclude(requested_by=by)
+        waiting = for_others_than(by).filter(pk=pk, state=Grant.State.REQUESTED)
         with transaction.atomic(using=CONSOLE):
             # Two who decide at once: the second finds no row that still waits.
             if waiting.update(state=state, decided_by=by, decided_at=timezone.now(), decision=text):
