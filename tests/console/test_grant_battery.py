@@ -7,16 +7,20 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from billing.allowance import today
 from billing.models import UserBattery
 from chat.models import User as Account
+from console import grants
 from console.models import Grant
 from console.roles import AUDITOR, SUPPORT
+from d1.errors import OutcomeUnknown
 from database.models import AuditLog
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +70,25 @@ def test_the_same_key_is_the_same_grant(run: Run) -> None:
     said, code = run("grant_battery", "u1", "51", "--reason", "x", "--key", "k")
     assert code == 1
     assert "used before" in said["error"]
+
+
+def test_after_a_lost_answer_it_says_that_the_grant_stands_and_a_worker_finishes_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(grants, "post", MagicMock(side_effect=OutcomeUnknown("lost")))
+        said, code = run("grant_battery", "u1", "500", "--reason", "outage")
+    assert (code, said["state"], said["grant"]) == (1, "APPROVED", str(Grant.objects.get().pk))
+    assert "Do not grant them again" in said["error"]
+    Grant.objects.update(decided_at=timezone.now() - timedelta(minutes=2))
+    assert grants.resume() == 1
+    assert UserBattery.objects.get().total_balance == 500
+
+
+@pytest.mark.parametrize("option", ["--key", "--ticket"])
+def test_a_word_that_would_be_cut_is_refused(run: Run, option: str) -> None:
+    with pytest.raises(CommandError, match="at most 100"):
+        run("grant_battery", "u1", "5", "--reason", "x", option, "k" * 101)
 
 
 def test_in_the_name_of_somebody_it_waits_above_their_limits(run: Run) -> None:

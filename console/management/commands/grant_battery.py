@@ -14,8 +14,12 @@ from billing.allowance import today
 from billing.ledger import LARGEST, Outcome
 from console import grants, recipients
 from console.models import Grant
+from d1.errors import OutcomeUnknown
 from database.commands import OperatorCommand, Report
 from database.router import CONSOLE
+
+#: Characters of a key and of a ticket.
+LONGEST = 100
 
 
 def whole(text: str) -> int:
@@ -29,9 +33,16 @@ def whole(text: str) -> int:
 
 
 def some_text(text: str) -> str:
-    if not text.strip() or "\0" in text:
+    if not text.strip() or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ArgumentTypeError("give a text")
     return text.strip()
+
+
+def short_text(text: str) -> str:
+    """A key that were cut would be that of another grant."""
+    if len(text.strip()) > LONGEST:
+        raise ArgumentTypeError(f"give at most {LONGEST} characters")
+    return some_text(text)
 
 
 def category(text: str) -> str:
@@ -57,8 +68,8 @@ class Command(OperatorCommand):
         parser.add_argument("--reason", metavar="TEXT", type=some_text, required=True, help="why; kept with the grant")
         parser.add_argument("--category", type=category, choices=Grant.Category.values, default="goodwill")
         parser.add_argument("--by", metavar="STAFF", help="grant as this login, within its limits; over them it waits")
-        parser.add_argument("--key", metavar="KEY", type=some_text, help="names the cause: given again, nothing is")
-        parser.add_argument("--ticket", metavar="REF", default="", help="the ticket that it belongs to")
+        parser.add_argument("--key", metavar="KEY", type=short_text, help="names the cause: given again, nothing is")
+        parser.add_argument("--ticket", metavar="REF", type=short_text, help="the ticket that it belongs to")
         parser.add_argument("--expires", metavar="DAY", type=last_day, help="the last UTC day on which it can be used")
 
     def run(self, **options: Any) -> Report:
@@ -72,7 +83,11 @@ class Command(OperatorCommand):
             (grant,) = grants.decide([_wish(user, options)], by=by)
         except grants.GrantRefused as refused:
             raise CommandError(str(refused)) from None
-        outcome = grants.apply([grant]).get(grant.pk)
+        try:
+            outcome = grants.apply([grant]).get(grant.pk)
+        except OutcomeUnknown:
+            # The grant stands, and is finished by itself: who began another would give the units twice.
+            outcome = None
         grant.refresh_from_db()
         return _report(grant, user, outcome)
 
@@ -91,8 +106,8 @@ def _wish(user: recipients.Recipient, options: dict[str, Any]) -> grants.Wish:
         options["units"],
         options["category"],
         options["reason"],
-        key=f"command:{options['key']}"[:255] if options["key"] else None,
-        ticket=options["ticket"][:100],
+        key=f"command:{options['key']}" if options["key"] else None,
+        ticket=options["ticket"] or "",
         expires_on=options["expires"],
     )
 
@@ -104,6 +119,8 @@ def _report(grant: Grant, user: recipients.Recipient, outcome: Outcome | None) -
         error = f"It waits for a second person: {grant.waits_because}"
     elif grant.is_given:
         error = None
+    elif grant.state == Grant.State.APPROVED and not grant.problem:
+        error = "D1 gave no answer. The grant stands: its units come within minutes, once. Do not grant them again."
     else:
         error = f"It is {grant.get_state_display().lower()}: {grant.problem or grant.decision or 'see the grant.'}"
     again = "" if outcome and outcome.is_posted else ", as before"
