@@ -26,6 +26,16 @@ KILLED = "Its worker ended {attempts} times in a row before it got any further."
 COMMAND_ENDED = "The command that ran it ended too early. Run it again: it goes on where it stopped."
 
 
+#: A wait that is long enough to be wondered at, in seconds.
+LONG_WAIT = 5
+
+
+def tell_wait(seconds: float) -> None:
+    """Of a wait for D1's rate limit: for the log, since nobody else sees why a job stands still."""
+    if seconds >= LONG_WAIT:
+        logger.warning("Jobs wait %.0f seconds: what is left of D1's rate limit is kept for pages", seconds)
+
+
 def never() -> bool:
     return False
 
@@ -69,7 +79,7 @@ def perform_job(job_id: int, *, stopping: Callable[[], bool]) -> None:
     lease = claim(Job.objects.filter(pk=job_id, state=JobState.QUEUED))
     if lease is not None:
         # A command is in the background already, and tells of its waits itself.
-        with background():
+        with background(tell_wait):
             run_claimed(job_id, lease, stopping=stopping, progress=silent)
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
-from console.job_queue import reap
+from console.job_queue import reap, tell_wait
 from console.jobs import PERIODIC, periodic, work_off
 from console.schedule import begin_due
 from d1 import background
@@ -46,7 +46,7 @@ class Rounds:
                 continue
             self._last[name] = time.monotonic()
             try:
-                with background():
+                with background(tell_wait):
                     task.work()
             except Exception:
                 logger.exception("%s met an error; it is tried again in %s", name, task.every)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
 from pytest_django import DjangoAssertNumQueries
 
-from console import job_run, jobs
+from console import job_run, jobs, worker
 from console.job_pruning import prune
 from console.job_queue import enqueue, never, reap, silent
 from console.job_run import claim
@@ -386,3 +386,25 @@ def test_a_worker_s_requests_to_d1_make_way_for_those_of_pages(monkeypatch: pyte
         jobs.run_here("test.counting", {}, by=None)
     assert waits[0] is not None
     assert waits[1] is print
+
+
+def test_a_worker_that_waits_for_d1_s_rate_limit_says_so_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def wait(run: Run) -> dict[str, Any]:
+        on_wait = rate._in_background.get()
+        assert on_wait is not None
+        on_wait(1)
+        on_wait(42)
+        return {}
+
+    register(monkeypatch, "test.counting", wait)
+    job = started()
+    work_off()
+    job.refresh_from_db()
+    assert job.state == "done", job.error
+    monkeypatch.setattr(worker, "PERIODIC", {"waits": jobs.Periodic("waits", timedelta(0), lambda: wait(MagicMock()))})
+    worker.Rounds().make()
+    assert [message for message in caplog.messages if "wait" in message] == [
+        "Jobs wait 42 seconds: what is left of D1's rate limit is kept for pages"
+    ] * 2
