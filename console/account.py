@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from django.contrib.admin.utils import quote
 from django.db.models import Count, F, Model, OuterRef, Subquery, TextField
 from django.db.models.functions import Substr
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
@@ -57,6 +59,11 @@ class Account:
         named = self.user.subscription_id
         ranks = {id(s): (s.status not in IN_FORCE, s.stripe_subscription_id != named) for s in self.subscriptions}
         return min(self.subscriptions, key=lambda each: ranks[id(each)], default=None)
+
+
+def account_url(user_id: str, tab: str = "") -> str:
+    """Where the page of a user is, or one of its parts."""
+    return reverse("account_tab", args=(quote(user_id), tab)) if tab else reverse("account", args=(quote(user_id),))
 
 
 def account_of(user_id: str) -> Account | None:

@@ -6,7 +6,17 @@ class ConsoleConfig(AppConfig):
     name = "console"
 
     def ready(self) -> None:
-        from console import figure_jobs, grant_jobs, grant_links, inbox_rounds, job_kinds, needs  # noqa: F401
+        from console import (  # noqa: F401
+            figure_jobs,
+            grant_jobs,
+            grant_links,
+            inbox_rounds,
+            job_kinds,
+            needs,
+            notes,
+            person_deletion,
+            person_export,
+        )
         from console.backup_events import record_backup
         from console.exchange_events import record_exchange
         from console.roles import make_roles

@@ -32,7 +32,7 @@ def may(action: str, *models: str) -> frozenset[str]:
     return frozenset(f"{app}.{action}_{name}" for app, name in (model.split(".") for model in models))
 
 
-LOOK = may("view", *TABLES, "console.grant")
+LOOK = may("view", *TABLES, "console.grant", "console.note")
 
 #: Support looks and edits profiles, Billing plans and subscriptions, Operator staff; Auditor changes nothing.
 ROLES: dict[str, frozenset[str]] = {
@@ -40,20 +40,23 @@ ROLES: dict[str, frozenset[str]] = {
     | may("change", "chat.user", "chat.conversation")
     | may("export", "chat.user", "chat.conversation")
     | may("import", "chat.user")
-    | may("add", "console.grant"),
+    | may("add", "console.grant", "console.note"),
     BILLING: LOOK
     | may("change", "billing.subscriptionplan", "billing.usersubscription")
     | may("export", *(table for table in TABLES if table.startswith("billing.")))
     | may("import", "billing.subscriptionplan")
     | may("view", "console.inboxevent")
     | may("change", "console.inboxevent")
-    | may("add", "console.grant")
+    | may("add", "console.grant", "console.note")
+    | may("export", "console.person")
     | may("approve", "console.grant")
     | may("export", "console.grant"),
     OPERATOR: LOOK
     | may("export", *TABLES, "console.grant")
     | may("view", *STAFF)
-    | may("add", "auth.user")
+    | may("add", "auth.user", "console.note")
+    | may("export", "console.person")
+    | may("delete", "console.person")
     | may("change", "auth.user", "console.inboxevent", *WORK)
     | may("view", "console.inboxevent", *WORK),
     AUDITOR: LOOK | may("export", *TABLES, "console.grant") | may("view", *STAFF, *WORK, "console.inboxevent"),

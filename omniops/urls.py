@@ -5,6 +5,8 @@ from django.views.generic import RedirectView
 from console.views.account import account_page
 from console.views.find import find_page
 from console.views.home import count_again, home_page
+from console.views.notes import add_note, change_note
+from console.views.person import deletion_page, export_file, export_page
 from console.views.standin import standin_page
 from console.views.webhooks import clerk, stripe
 
@@ -12,7 +14,12 @@ urlpatterns = [
     path("admin/", admin.site.admin_view(home_page)),
     path("admin/count-figures/", admin.site.admin_view(count_again), name="count_figures"),
     path("admin/account/<str:user_id>/", admin.site.admin_view(account_page), name="account"),
+    path("admin/account/<str:user_id>/notes/", admin.site.admin_view(add_note), name="account_notes"),
+    path("admin/account/<str:user_id>/export/", admin.site.admin_view(export_page), name="person_export"),
+    path("admin/account/<str:user_id>/delete/", admin.site.admin_view(deletion_page), name="person_deletion"),
     path("admin/account/<str:user_id>/<slug:tab>/", admin.site.admin_view(account_page), name="account_tab"),
+    path("admin/notes/<int:pk>/", admin.site.admin_view(change_note), name="note"),
+    path("admin/person-files/<int:pk>/", admin.site.admin_view(export_file), name="person_file"),
     path("admin/find/", admin.site.admin_view(find_page), name="find"),
     path("admin/stripe-standin/", admin.site.admin_view(standin_page), name="stripe_standin"),
     path("admin/", admin.site.urls),

@@ -3,6 +3,8 @@
 from console.models.grant import Grant, GrantBulk
 from console.models.inbox import InboxEvent, InboxSource, InboxState
 from console.models.job import Job, JobState, ScheduleEntry
+from console.models.note import Note
+from console.models.saved_view import SavedView
 from console.models.staff import StaffEvent
 from console.models.summary import Summary
 
@@ -14,6 +16,8 @@ __all__ = [
     "InboxState",
     "Job",
     "JobState",
+    "Note",
+    "SavedView",
     "ScheduleEntry",
     "StaffEvent",
     "Summary",

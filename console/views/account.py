@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
@@ -20,9 +19,20 @@ from billing.causes import stripe_url
 from billing.ledger_rows import line_of
 from billing.models import BatteryTransaction, StoredStatus, UserSubscription
 from chat.models import Conversation, SubscriptionStatus, Tier, User
-from console.account import Account, account_of, balance_by_day, conversations_of, payments_of, state_in_words, usage_of
+from console.account import (
+    Account,
+    account_of,
+    account_url,
+    balance_by_day,
+    conversations_of,
+    payments_of,
+    state_in_words,
+    usage_of,
+)
 from console.account_problems import problems
 from console.models import StaffEvent
+from console.notes import notes_of
+from console.person import deletion_of
 from console.timeline import READ, timeline
 from database import cells
 from database.models import AuditLog
@@ -36,10 +46,6 @@ TABS = {
     "usage": (gettext_lazy("Usage"), "chat.view_apiusage"),
     "timeline": (gettext_lazy("Timeline"), "database.view_auditlog"),
 }
-
-
-def account_url(user_id: str, tab: str = "") -> str:
-    return reverse("account_tab", args=(quote(user_id), tab)) if tab else reverse("account", args=(quote(user_id),))
 
 
 def offer_account(request: HttpRequest, user: User) -> list[ObjectAction]:
@@ -76,7 +82,11 @@ def _head(request: HttpRequest, account: Account, tab: str) -> dict[str, Any]:
         "states": [state for state in states if state],
         "actions": actions,
         "tabs": [(n, account_url(key, t), t == tab) for t, (n, perm) in TABS.items() if request.user.has_perm(perm)],
+        "deletion": deletion_of(user),
         "problems": problems(account),
+        "notes": notes_of(key) if request.user.has_perm("console.view_note") else [],
+        "notes_url": account_url(key, "notes"),
+        "may_note": request.user.has_perm("console.add_note"),
         "facts": [
             (gettext("Plan"), str(held.plan or held.plan_id or "–") if held else gettext("none")),
             (gettext("Subscription"), state_in_words(held)),
