@@ -32,14 +32,14 @@ def _packs(scratch: Scratch, customer: str, user_id: str, book: Book, needs: dic
         each["id"]: (each, None) for each in scratch.objects("intent", customer=customer)
     }
     wanted: list[Entry] = []
-    for session in scratch.objects("session", customer=customer):
-        intent = shapes.id_of(session.get("payment_intent"))
+    for sold in scratch.objects("session", customer=customer):
+        intent = shapes.id_of(sold.get("payment_intent"))
         if intent in intents:
-            intents[str(intent)] = (intents[str(intent)][0], session)
-        elif intent is None and session.get("mode") == "payment" and shapes.metadata_units(session):
-            is_free = session.get("payment_status") == "no_payment_required"
-            if is_free and f"session:{session['id']}" not in book.causes:
-                needs["sessions"].add(str(session["id"]))
+            intents[str(intent)] = (intents[str(intent)][0], sold)
+        elif intent is None and sold.get("mode") == "payment" and shapes.metadata_units(sold):
+            is_free = sold.get("payment_status") == "no_payment_required"
+            if is_free and f"session:{sold['id']}" not in book.causes:
+                needs["sessions"].add(str(sold["id"]))
     for thing, session in intents.values():
         units = shapes.metadata_units(thing, session)
         if units is None or thing.get("status") != "succeeded" or f"pi:{thing['id']}" in book.causes:

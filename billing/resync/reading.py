@@ -14,7 +14,7 @@ from typing import Any
 
 from billing import stripe_shapes as shapes
 from billing.resync.scratch import Scratch
-from billing.stripe_api import Stripe, StripeTrouble
+from billing.stripe_api import Stripe, StripeDown, StripeRefused, StripeTrouble
 
 WINDOWS = 8
 #: Payments outside Checkout are looked for so far back; those that came by Checkout, whatever their age.
@@ -103,7 +103,7 @@ class _Reading:
                     for answered in wait(asked, return_when=FIRST_COMPLETED).done:
                         window = asked.pop(answered)
                         is_idle = len(asked) + len(waiting) < WINDOWS - 1
-                        waiting += self._take(window, answered.result(), is_idle=is_idle)
+                        waiting += self._take(window, _answer(answered), is_idle=is_idle)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -142,6 +142,16 @@ class _Reading:
             [going[0].low, window.cursor, window.edge, window.number],
         )
         return going
+
+
+def _answer(answered: Future[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """What Stripe refuses, it would refuse again: an object at which a list stood was deleted meanwhile."""
+    try:
+        return answered.result()
+    except (StripeDown, StripeRefused, ListTrouble):
+        raise
+    except StripeTrouble as trouble:
+        raise ListTrouble(f"{trouble} Nothing was written; run the resync again, it begins anew.") from trouble
 
 
 def _moved(window: Window, found: list[Any]) -> Window:

@@ -1,0 +1,341 @@
+"""A resync as it goes: windows, limits, lists that misbehave, kills, and what changes while it runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billing.ledger import Entry, post
+from billing.models import BatteryTransaction, SubscriptionPlan, TransactionType, UserBattery, UserSubscription
+from billing.resync import reading, repairing, run
+from billing.resync.choosing import TooOld
+from billing.resync.run import NoSuchUser, Resync, Wish
+from billing.resync.scratch import Busy, Difference
+from billing.stripe_api import StripeTrouble, stripe_of_settings
+from billing.stripe_events import carry_out, needs_of
+from chat.models import User
+from database.models import AuditLog
+from standins.stripe import StripeServer
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
+Thing = dict[str, Any]
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings: Any, tmp_path: Path) -> None:
+    settings.VAR_DIR = tmp_path
+
+
+@pytest.fixture
+def alice(stripe: StripeServer) -> Thing:
+    User.objects.create(id="user_alice", email="alice@example.com", tier="free", subscription_status="inactive")
+    return stripe.customer("alice@example.com", "Alice", user_id="user_alice")
+
+
+class Killed(BaseException):
+    """As if the process ended here."""
+
+
+def resync(wish: Wish | None = None) -> list[Difference]:
+    with Resync(wish or Wish()) as found:
+        found.find()
+        found.repair(by="resync_stripe")
+        return list(found.differences())
+
+
+def deliver(stripe: StripeServer, start: int = 0) -> None:
+    for event in stripe.events[start:]:
+        if needs := needs_of(event):
+            carry_out(stripe_of_settings(), needs)
+
+
+def crowd(stripe: StripeServer, count: int) -> None:
+    """So many customers, and OmniChat's users as they have to be."""
+    stripe.bulk(count)
+    subs = {each["customer"]: each for each in stripe.all("subscription")}
+    plans = {id: plan for (plan, _), id in stripe.prices.items()}
+    known = set(User.objects.values_list("id", flat=True))
+    users, rows = [], []
+    for customer in stripe.all("customer"):
+        if customer["metadata"]["userId"] in known:
+            continue
+        sub, id = subs.get(customer["id"]), customer["metadata"]["userId"]
+        users.append(
+            User(
+                id=id, email=customer["email"], stripe_customer_id=customer["id"], tier="paid" if sub else "free",
+                subscription_status="active" if sub else "inactive", subscription_id=sub["id"] if sub else None,
+            )
+        )  # fmt: skip
+        if sub:
+            item = sub["items"]["data"][0]
+            rows.append(
+                UserSubscription(
+                    id=f"s{id}", user_id=id, plan_id=plans[item["price"]["id"]], stripe_customer_id=customer["id"],
+                    stripe_subscription_id=sub["id"], status="active",
+                    current_period_start=datetime.fromtimestamp(item["current_period_start"], UTC),
+                    current_period_end=datetime.fromtimestamp(item["current_period_end"], UTC),
+                )
+            )  # fmt: skip
+    User.objects.bulk_create(users)
+    UserSubscription.objects.bulk_create(rows)
+
+
+def test_hundreds_are_read_in_windows_with_few_calls_more_than_there_are_pages(stripe: StripeServer):
+    crowd(stripe, 1200)
+    stripe.reset_calls()
+    assert resync() == []
+    assert stripe.calls["GET /v1/customers"] >= 12
+    assert stripe.calls.total() <= 12 + 6 + 45
+
+
+def test_more_at_one_second_than_a_page_holds_are_all_read(stripe: StripeServer):
+    for n in range(230):
+        stripe.customer(f"u{n}@example.com", f"U{n}")
+    with Resync(Wish()) as found:
+        found.find()
+        assert found.scratch.db.execute("SELECT count(*) FROM objects WHERE kind = 'customer'").fetchone() == (230,)
+
+
+def test_a_list_that_repeats_itself_ends_in_an_error(stripe: StripeServer):
+    for n in range(230):
+        stripe.customer(f"u{n}@example.com", f"U{n}")
+    stripe.fault("repeat", path="/v1/customers", times=100)
+    with pytest.raises(reading.ListTrouble, match="repeats itself"):
+        resync()
+    stripe.faults.clear()
+    assert resync() == []
+
+
+def test_a_cursor_to_what_was_deleted_meanwhile_ends_in_an_error(stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
+    for n in range(230):
+        stripe.customer(f"u{n}@example.com", f"U{n}")
+    usual = reading._moved
+
+    def deleting(window: Any, found: list[Any]) -> Any:
+        if window.listed.kind == "customer" and window.cursor is None:
+            stripe.delete_customer(found[-1])
+        return usual(window, found)
+
+    monkeypatch.setattr(reading, "_moved", deleting)
+    with pytest.raises(StripeTrouble, match="No such customer"):
+        resync()
+    monkeypatch.undo()
+    assert resync() == []
+
+
+def test_limits_and_errors_of_stripe_are_waited_for(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stripe_of_settings(), "_sleep", lambda seconds: None)
+    stripe.subscribe(alice, "starter")
+    stripe.fault("429", times=3)
+    stripe.fault("500", path="/v1/subscriptions", times=2)
+    stripe.fault("cut", path="/v1/refunds", times=2)
+    resync()
+    assert User.objects.get().tier == "paid"
+
+
+@pytest.mark.parametrize("place", ["_take", "judge", "before", "after"])
+def test_a_resync_that_was_killed_goes_on_and_credits_once(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch, place: str
+):
+    stripe.subscribe(alice, "starter")
+    stripe.advance(days=32)
+    with monkeypatch.context() as patch:
+        _kill_at(place, patch)
+        with pytest.raises(Killed):
+            resync()
+    stripe.reset_calls()
+    with Resync(Wish()) as found:
+        assert found.goes_on
+        found.find()
+        found.repair(by="resync_stripe")
+        applied = [each.kind for each in found.differences() if each.action == "repaired"]
+    assert {"first_period_not_credited", "renewal_not_credited"} <= set(applied)
+    assert sorted(BatteryTransaction.objects.values_list("amount", flat=True)) == [6000, 6000]
+    assert resync() == []
+    if place != "_take":
+        assert stripe.calls["GET /v1/refunds"] == 1
+
+
+def _kill_at(place: str, patch: pytest.MonkeyPatch) -> None:
+    def die(*args: Any, **kwargs: Any) -> Any:
+        if place == "after":
+            usual(*args, **kwargs)
+        raise Killed
+
+    if place == "_take":
+        patch.setattr(reading._Reading, "_take", die)
+    elif place == "judge":
+        patch.setattr(repairing, "judge", die)
+    else:
+        usual = repairing.apply_together
+        patch.setattr(repairing, "apply_together", die)
+
+
+def test_a_second_of_the_same_at_once_is_refused(stripe: StripeServer):
+    with Resync(Wish()), pytest.raises(Busy, match="runs already"), Resync(Wish()):
+        pass
+
+
+def test_a_dry_run_and_observing_write_nothing(stripe: StripeServer, alice: Thing, settings: Any):
+    stripe.subscribe(alice, "starter")
+    dry = resync(Wish(dry_run=True))
+    settings.STRIPE_EFFECTS = "observe"
+    observed = resync()
+    assert {each.kind for each in dry} == {each.kind for each in observed} >= {"first_period_not_credited"}
+    assert {each.action for each in dry + observed} == {"found"}
+    assert (AuditLog.objects.count(), UserBattery.objects.count(), UserSubscription.objects.count()) == (0, 0, 0)
+
+
+def meanwhile(found: Resync, monkeypatch: pytest.MonkeyPatch, many: bool) -> None:
+    """`many`: as where there are too many repairs to read each anew."""
+    if many:
+        monkeypatch.setattr(repairing, "ALL_ANEW", -1)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_what_changes_at_stripe_meanwhile_is_not_undone(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch, many: bool
+):
+    sub = stripe.subscribe(alice, "starter")
+    with Resync(Wish()) as found:
+        found.find()
+        stripe.cancel(sub, at_period_end=False)
+        meanwhile(found, monkeypatch, many)
+        found.repair(by="resync_stripe")
+    assert User.objects.get().tier == "free"
+    assert UserSubscription.objects.get().status == "canceled"
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_what_a_webhook_did_meanwhile_is_not_done_twice(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch, many: bool
+):
+    sub = stripe.subscribe(alice, "starter")
+    with Resync(Wish()) as found:
+        found.find()
+        stripe.upgrade(sub, "power")
+        deliver(stripe)
+        credits = dict(BatteryTransaction.objects.values_list("id", "amount"))
+        meanwhile(found, monkeypatch, many)
+        found.repair(by="resync_stripe")
+        assert "repaired" not in {each.action for each in found.differences()}
+    assert dict(BatteryTransaction.objects.values_list("id", "amount")) == credits
+    assert UserSubscription.objects.get().plan_id == "power"
+
+
+def test_an_account_that_changes_while_it_is_written_is_read_anew(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    bob = stripe.customer("bob@example.com", "Bob", user_id="user_bob")
+    User.objects.create(id="user_bob", email="bob@example.com", tier="free")
+    for each in (alice, bob):
+        stripe.subscribe(each, "starter")
+    usual, calls = repairing.apply_together, []
+
+    def disturbed(batch: Any, **given: Any) -> Any:
+        if not calls:
+            User.objects.filter(pk="user_alice").update(name="Alice B.")
+        calls.append(len(batch))
+        return usual(batch, **given)
+
+    monkeypatch.setattr(repairing, "apply_together", disturbed)
+    found = resync()
+    assert calls == [2, 1, 1]
+    assert {each.action for each in found} == {"repaired"}
+    assert User.objects.get(pk="user_alice").name == "Alice B."
+    assert set(User.objects.values_list("tier", flat=True)) == {"paid"}
+
+
+def test_all_repairs_of_a_batch_are_one_transaction(stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
+    crowd(stripe, 120)
+    User.objects.filter(tier="paid").update(tier="free")
+    batches, usual = [], repairing.apply_together
+
+    def counted(batch: Any, **given: Any) -> Any:
+        batches.append(len(batch))
+        return usual(batch, **given)
+
+    monkeypatch.setattr(repairing, "apply_together", counted)
+    stripe.reset_calls()
+    found = resync()
+    assert sum(batches) == len(found) > 50 == max(batches)
+    assert {(each.kind, each.action) for each in found} == {("tier_taken_down", "repaired")}
+    assert stripe.calls.total() < 30
+
+
+def test_users_alone_are_asked_for_alone(stripe: StripeServer, alice: Thing):
+    crowd(stripe, 300)
+    stripe.subscribe(alice, "starter")
+    User.objects.filter(tier="paid").update(tier="free")
+    stripe.reset_calls()
+    assert {each.user_id for each in resync(Wish(("user_alice",)))} == {"user_alice"}
+    assert stripe.calls.total() < 20
+    with pytest.raises(NoSuchUser, match="user_nobody"), Resync(Wish(("user_nobody",))):
+        pass
+
+
+def test_since_costs_next_to_nothing_where_nothing_changed(stripe: StripeServer):
+    crowd(stripe, 1500)
+    User.objects.update(updated_at=NOW - timedelta(days=9))
+    UserSubscription.objects.update(updated_at=NOW - timedelta(days=9))
+    stripe.reset_calls()
+    assert resync(Wish(since=NOW - timedelta(hours=5))) == []
+    assert stripe.calls.total() <= 20
+
+
+def test_since_finds_what_changed_on_either_side(stripe: StripeServer, alice: Thing):
+    crowd(stripe, 200)
+    User.objects.filter(id__startswith="user_0").update(updated_at=NOW - timedelta(days=9))
+    UserSubscription.objects.update(updated_at=NOW - timedelta(days=9))
+    sub = stripe.subscribe(alice, "starter")
+    victim = User.objects.filter(tier="paid").first()
+    assert victim
+    User.objects.filter(pk=victim.pk).update(tier="free", updated_at=NOW)
+    stripe.refund(stripe.buy_pack(alice, 500, 100))
+    found = resync(Wish(since=NOW - timedelta(hours=5)))
+    assert {each.user_id for each in found} == {"user_alice", victim.pk}
+    assert User.objects.get(pk="user_alice").subscription_id == sub["id"]
+
+
+def test_since_goes_no_further_back_than_stripes_events(stripe: StripeServer):
+    with pytest.raises(TooOld, match="without --since"):
+        resync(Wish(since=NOW - timedelta(days=31)))
+
+
+def test_many_suspects_have_their_invoices_listed_together(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run, "INVOICES_LISTED_FROM", 1)
+    stripe.subscribe(alice, "starter")
+    stripe.advance(days=65)
+    resync()
+    assert sorted(BatteryTransaction.objects.values_list("amount", flat=True)) == [6000] * 3
+
+
+def test_plans_are_compared_with_the_prices_at_stripe(stripe: StripeServer):
+    SubscriptionPlan.objects.filter(pk="starter").update(price_monthly=599)
+    SubscriptionPlan.objects.filter(pk="daily").update(stripe_price_id_monthly=stripe.prices["daily", "year"])
+    SubscriptionPlan.objects.filter(pk="power").update(stripe_price_id_annual="price_gone00000000")
+    stripe.change_price(stripe.prices["ultimate", "year"], active=False)
+    kinds = {each.kind: each for each in resync()}
+    assert {"plan_amount_differs", "plan_interval_differs", "plan_price_missing", "plan_price_inactive"} <= set(kinds)
+    assert (kinds["plan_price_missing"].action, kinds["plan_price_missing"].user_id) == ("left", None)
+
+
+def test_a_balance_is_never_less_after_a_resync(stripe: StripeServer, alice: Thing):
+    session = stripe.buy_pack(alice, 500, 3000)
+    sub = stripe.subscribe(alice, "power")
+    deliver(stripe)
+    before = UserBattery.objects.get().total_balance
+    post([Entry("grant:1", "user_alice", TransactionType.BONUS, 77)], by="staff")
+    stripe.refund(session)
+    stripe.upgrade(sub, "starter")
+    stripe.cancel(sub, at_period_end=False)
+    resync()
+    assert UserBattery.objects.get().total_balance == before + 77
