@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from import_export import fields, resources, widgets
 
 from database.fields import FlagField, InstantField, JSONTextField
 from database.instants import StoredText
-from database.paging import RowId
+from database.paging import AmongRows, RowId
 from database.values import JSONList, JSONObject, Odd, Stored, instant_text, read_instant
 
 #: Sent when staff export, look at an import, or import: `request`, `action` ("export", "preview import", "import"),
@@ -32,6 +32,8 @@ Value = str | int | float | None
 _AS_EXPORTED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 #: Rows that one query of an export reads.
 PAGE = 2000
+#: Numbers of rows that one query of a filtered export reads, and that are held at once.
+NUMBERED = 50_000
 
 
 class TableResource(resources.ModelResource):
@@ -134,11 +136,23 @@ def rows_of(queryset: QuerySet[Any], columns: Sequence[Any], page: int = PAGE) -
     """
     cells: list[Expression] = [StoredText(field.attname) for field in columns]
     rows = queryset.order_by(RowId()).values_list(RowId(), *cells)
-    last: int | None = None
-    while True:
-        found = list((rows if last is None else rows.filter(GreaterThan(RowId(), last)))[:page])
-        for _, *row in found:
-            yield tuple(row)
-        if len(found) < page:
-            return
-        last = found[-1][0]
+    last = yield from _sent(rows[:page], page)
+    while last is not None and not queryset.query.where:
+        last = yield from _sent(rows.filter(GreaterThan(RowId(), last))[:page], page)
+    # An index of what is filtered by is not in this order: each query sorts all that is left. So few of them, of
+    # numbers alone.
+    while last is not None:
+        left = queryset.order_by(RowId()).filter(GreaterThan(RowId(), last))
+        numbers = list(left.values_list(RowId())[:NUMBERED])
+        every = queryset.model._default_manager.order_by(RowId()).values_list(RowId(), *cells)
+        for start in range(0, len(numbers), page):
+            yield from _sent(every.filter(AmongRows([number for (number,) in numbers[start : start + page]])), page)
+        last = numbers[-1][0] if len(numbers) == NUMBERED else None
+
+
+def _sent(rows: QuerySet[Any, Any], page: int) -> Generator[tuple[Stored, ...], None, int | None]:
+    """The cells of a page; the number of its last row, None of a page that is not full."""
+    found = list(rows)
+    for _, *row in found:
+        yield tuple(row)
+    return found[-1][0] if len(found) == page else None

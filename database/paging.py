@@ -57,6 +57,19 @@ class RowId(Expression):
         return f"{compiler.quote_name_unless_alias(alias)}.rowid", []
 
 
+class AmongRows(Func):
+    """Whether a row's number is one of these, which go as one parameter however many they are."""
+
+    output_field = BooleanField()
+
+    def __init__(self, numbers: list[int]) -> None:
+        super().__init__(RowId(), Value(json.dumps(numbers)))
+
+    def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        row, numbers = (compiler.compile(part) for part in self.source_expressions)
+        return f"{row[0]} IN (SELECT value FROM json_each({numbers[0]}))", [*row[1], *numbers[1]]  # noqa: S608
+
+
 @dataclass(frozen=True)
 class Order:
     """One way a list may run: by `key`, and among equals by `tie`, as an index has them.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from billing.models import BatteryTransaction, UserBattery
 from chat.models import DailyUsageSummary, User
-from database import import_files
+from database import exchange, import_files
 from database.exchange import columns_of, resource_of, rows_of
 from database.export_files import CELL_TEXT, FORMATS
 from database.formulas import as_it_was, harmless
@@ -130,6 +130,22 @@ def test_rows_are_read_in_pages_each_row_once(django_assert_num_queries):
     with django_assert_num_queries(3, using=OMNICHAT):
         rows = as_csv(export(User, "csv", page=10))
     assert sorted(row["id"] for row in rows) == sorted(f"user_{99 - number}" for number in range(25))
+
+
+@needs_database
+@pytest.mark.parametrize("rows", [0, 9, 10, 11, 29, 30, 31, 55])
+def test_a_filtered_export_sorts_what_is_left_once_for_many_pages(
+    rows: int, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries
+):
+    monkeypatch.setattr(exchange, "NUMBERED", 20)
+    for number in range(rows):
+        put("users", id=f"user_{99 - number}", email=f"{number}@example.com", tier="paid")
+        put("users", id=f"other_{number}", email=f"{number}@example.org", tier="free")
+    columns = columns_of(resource_of(User))
+    pages, rest = 1 + max(0, -(-(rows - 10) // 10)), max(0, rows - 10)
+    with django_assert_num_queries(pages + (rest // 20 + 1 if rows >= 10 else 0), using=OMNICHAT):
+        found = [row[0] for row in rows_of(User.objects.filter(tier="paid"), columns, 10)]
+    assert found == [f"user_{99 - number}" for number in range(rows)]
 
 
 @needs_database
