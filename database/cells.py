@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.db.models import Model
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -156,7 +157,11 @@ def lead_to(model: str, name: str) -> None:
 
 def row_url(model: type[Model], pk: Any) -> str:
     page = _PAGES.get(model._meta.label_lower)
-    return reverse(page, args=(quote(pk),)) if page else form_url(model, pk)
+    if page:
+        # Where the addresses of the console alone are served, there is the form.
+        with suppress(NoReverseMatch):
+            return reverse(page, args=(quote(pk),))
+    return form_url(model, pk)
 
 
 def form_url(model: type[Model], pk: Any) -> str:

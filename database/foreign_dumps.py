@@ -15,6 +15,7 @@ from database.sql import statements
 
 #: What a dump says around its statements and a build has no use for.
 _PASSED_OVER = re.compile(r"(PRAGMA|BEGIN|COMMIT|END|ANALYZE)\b", re.IGNORECASE)
+_NUMBERING = re.compile(r"(DELETE\s+FROM|INSERT\s+INTO)\s+[\"'`]?sqlite_sequence\b", re.IGNORECASE)
 _ROUNDED = re.compile(r"[(,]-?\d{16,}[,)]")
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _INFINITY = re.compile(r"\bInfinity\b")
@@ -44,19 +45,31 @@ def fill_from_sql(
 ) -> Contents:
     """Run a dump in a build. `tables` names some; none named is all. Raises RestoreError where it does not run."""
     contents = Contents(remarks=[UNCOUNTED])
+    numbering: list[tuple[str, str]] = []
     database.set_authorizer(_authorize)
     try:
         # In one transaction, with keys off: a dump has children before their parents.
         database.execute("BEGIN")
         for number, statement in enumerate(_statements(path), start=1):
-            _run(database, statement, f"Statement {number} of {path.name}", contents)
+            which = f"Statement {number} of {path.name}"
+            if _NUMBERING.match(statement.strip()):
+                numbering.append((statement, which))
+                continue
+            _run(database, statement, which, contents)
             watch(1)
+        # SQLite makes that table with the first that counts; a dump speaks of it even where none is left.
+        for statement, which in numbering if "sqlite_sequence" in _named(database) else ():
+            _run(database, statement, which, contents)
         database.execute("COMMIT")
     finally:
         database.set_authorizer(None)
     _keep_only(database, tables, path)
     contents.tables = _counted(database)
     return contents
+
+
+def _named(database: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
 
 
 def _authorize(action: int, *names: str | None) -> int:

@@ -24,6 +24,7 @@ from hypothesis import settings as Profile
 
 from billing.models import SubscriptionPlan
 from d1.rate import budget
+from database.backup import backup_done
 from database.migrations import read_migrations
 from database.migrator import Migrator
 from omniops.variables import NAMES
@@ -87,6 +88,14 @@ def schema() -> list[tuple[str, str]]:
     with connections["omnichat"].cursor() as cursor:
         cursor.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT GLOB '_cf_*'")
         return sorted(cursor.fetchall())
+
+
+@pytest.fixture(autouse=True)
+def unrecorded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backups of tests outside of a transaction leave no staff events to the tests that come after."""
+    if not request.node.get_closest_marker("django_db"):
+        monkeypatch.setattr(backup_done, "receivers", [])
+        backup_done.sender_receivers_cache.clear()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -43,6 +43,15 @@ def restore(scratch: Any) -> Callable[..., Any]:
     return run
 
 
+def test_a_dump_that_speaks_of_numbering_where_no_table_counts_is_restored(
+    restore: Callable[..., Any], rows: Callable[..., Any], tmp_path: Path
+) -> None:
+    """D1 keeps `sqlite_sequence` when the last table with AUTOINCREMENT is gone, and its export names it first."""
+    path = tmp_path / "dump.sql"
+    path.write_text("DELETE FROM sqlite_sequence;\nCREATE TABLE a (x);\nINSERT INTO a VALUES(1);\n")
+    assert restore(path).tables == {"a": 1}
+
+
 def test_a_dump_with_children_before_parents_is_restored(
     restore: Callable[..., Any], rows: Callable[..., Any], tmp_path: Path
 ) -> None:
