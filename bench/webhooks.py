@@ -1,8 +1,8 @@
 """How fast webhooks are answered and worked off. Run by hand: `.venv/bin/python -m bench.webhooks`.
 
 Stripe's stand-in serves in a process of its own; the console serves as the demo does, in another, with SQLite files.
-Measured: deliveries at a steady rate, with the time of each answer; then how long the same events take until their effect
-is in the database.
+Measured: deliveries at a steady rate, with the time of each answer; then how long the same events take until their
+effect is in the database.
 """
 
 from __future__ import annotations
