@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.contrib import admin
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -17,6 +16,7 @@ from django.urls import path
 from d1.errors import OutcomeUnknown, RateLimited
 from database.migrations import read_migrations
 from database.router import CONSOLE, OMNICHAT
+from omniops.urls import urlpatterns as console
 from standins.d1 import Engine
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -39,7 +39,7 @@ def failing_late(request: HttpRequest) -> TemplateResponse:
     return TemplateResponse(request, "admin/app_list.html", {"app_list": Rows()})
 
 
-urlpatterns = [path("failing/", failing), path("late/", failing_late), path("admin/", admin.site.urls)]
+urlpatterns = [path("failing/", failing), path("late/", failing_late), *console]
 
 
 def answer(client: Client, error: Exception, address: str = "/failing/") -> tuple[HttpResponse, str]:
