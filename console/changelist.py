@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
 from django.db.models import Model
 from django.http import HttpRequest
+
+from database.chosen_columns import chosen
+
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[Any]
+else:
+    Base = object
 
 
 class OwnChangeList(ChangeList):
@@ -20,10 +28,16 @@ class OwnChangeList(ChangeList):
         return {name: values for name, values in found.items() if name in self.model_admin.filter_parameters}
 
 
-class OwnFiltersMixin:
+class OwnFiltersMixin(Base):
     """`filter_parameters` are those by which the filters of `list_filter` stand in an address."""
 
     filter_parameters: ClassVar[tuple[str, ...]] = ()
+
+    def offered_columns(self, request: HttpRequest) -> list[Any]:
+        return list(super().get_list_display(request))
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return chosen(request, self.offered_columns(request))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return OwnChangeList

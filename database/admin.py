@@ -14,6 +14,7 @@ from django.db.models.expressions import OrderBy
 from django.http import HttpRequest, HttpResponse
 
 from database import cells
+from database.chosen_columns import chosen
 from database.columns import is_about_a_column, learn_missing_fields, missing_fields
 from database.edits import NotSaved
 from database.exchange_admin import ExchangeMixin
@@ -89,8 +90,11 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
             return there
         return [Order("", RowId(), leads=self.orders[0].leads, tie=RowId(), certain=False), *there]
 
-    def get_list_display(self, request: HttpRequest) -> Any:
+    def offered_columns(self, request: HttpRequest) -> list[Any]:
         return self.present(super().get_list_display(request))
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return chosen(request, self.offered_columns(request))
 
     def get_sortable_by(self, request: HttpRequest) -> Any:
         return [order.column for order in self.orders_of_table()]

@@ -8,6 +8,7 @@ from console.views.home import count_again, home_page
 from console.views.notes import add_note, change_note
 from console.views.person import deletion_page, export_file, export_page
 from console.views.standin import standin_page
+from console.views.views import choose_columns, remove_view, save_view
 from console.views.webhooks import clerk, stripe
 
 urlpatterns = [
@@ -20,6 +21,9 @@ urlpatterns = [
     path("admin/account/<str:user_id>/<slug:tab>/", admin.site.admin_view(account_page), name="account_tab"),
     path("admin/notes/<int:pk>/", admin.site.admin_view(change_note), name="note"),
     path("admin/person-files/<int:pk>/", admin.site.admin_view(export_file), name="person_file"),
+    path("admin/views/", admin.site.admin_view(save_view), name="save_view"),
+    path("admin/views/columns/", admin.site.admin_view(choose_columns), name="choose_columns"),
+    path("admin/views/<int:pk>/remove/", admin.site.admin_view(remove_view), name="remove_view"),
     path("admin/find/", admin.site.admin_view(find_page), name="find"),
     path("admin/stripe-standin/", admin.site.admin_view(standin_page), name="stripe_standin"),
     path("admin/", admin.site.urls),
