@@ -6,7 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from billing.models import SubscriptionPlan, UserSubscription
+from billing.resync.plans import USELESS
 from database.edit_form import EditForm
+
+CHARGED = "What Stripe charges stands in the price at Stripe: an edit here changes what is shown alone."
 
 
 class PlanForm(EditForm):
@@ -24,6 +27,12 @@ class PlanForm(EditForm):
             "stripe_price_id_monthly",
             "stripe_price_id_annual",
         )
+        help_texts = {
+            "battery_units": USELESS,
+            "daily_battery": USELESS,
+            "price_monthly": CHARGED,
+            "price_annual": CHARGED,
+        }
 
 
 class SubscriptionForm(EditForm):

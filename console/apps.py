@@ -7,15 +7,18 @@ class ConsoleConfig(AppConfig):
 
     def ready(self) -> None:
         from console import (  # noqa: F401
+            backup_jobs,
             figure_jobs,
             grant_jobs,
             grant_links,
+            health,
             inbox_rounds,
             job_kinds,
             needs,
             notes,
             person_deletion,
             person_export,
+            resync_links,
         )
         from console.backup_events import record_backup
         from console.exchange_events import record_exchange

@@ -41,6 +41,8 @@ GROUPS: tuple[tuple[Any, dict[str, tuple[str, Any]]], ...] = (
             "database.schemaversion": ("layers", None),
             "console.staffevent": ("eye", None),
             "console.inboxevent": ("message", gettext_lazy("Webhooks")),
+            "console.finding": ("search", gettext_lazy("Findings")),
+            "console.resyncrun": ("pulse", gettext_lazy("Resyncs")),
             "console.job": ("gear", None),
             "console.scheduleentry": ("clock", gettext_lazy("Schedule")),
         },

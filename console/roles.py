@@ -34,6 +34,9 @@ def may(action: str, *models: str) -> frozenset[str]:
 
 LOOK = may("view", *TABLES, "console.grant", "console.note")
 
+FINDINGS = may("view", "console.finding", "console.resyncrun")
+RESYNC = FINDINGS | may("add", "console.resyncrun") | may("change", "console.finding")
+
 #: Support looks and edits profiles, Billing plans and subscriptions, Operator staff; Auditor changes nothing.
 ROLES: dict[str, frozenset[str]] = {
     SUPPORT: LOOK
@@ -47,19 +50,24 @@ ROLES: dict[str, frozenset[str]] = {
     | may("import", "billing.subscriptionplan")
     | may("view", "console.inboxevent")
     | may("change", "console.inboxevent")
+    | RESYNC
     | may("add", "console.grant", "console.note")
     | may("export", "console.person")
     | may("approve", "console.grant")
     | may("export", "console.grant"),
     OPERATOR: LOOK
     | may("export", *TABLES, "console.grant")
+    | RESYNC
     | may("view", *STAFF)
     | may("add", "auth.user", "console.note")
     | may("export", "console.person")
     | may("delete", "console.person")
     | may("change", "auth.user", "console.inboxevent", *WORK)
     | may("view", "console.inboxevent", *WORK),
-    AUDITOR: LOOK | may("export", *TABLES, "console.grant") | may("view", *STAFF, *WORK, "console.inboxevent"),
+    AUDITOR: LOOK
+    | FINDINGS
+    | may("export", *TABLES, "console.grant")
+    | may("view", *STAFF, *WORK, "console.inboxevent"),
 }
 
 

@@ -81,6 +81,9 @@ class Scratch:
         self._lock = os.open(f"{self.path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Who held it before may have removed this very file.
+            if os.fstat(self._lock).st_ino != os.stat(f"{self.path}.lock").st_ino:
+                raise OSError
         except OSError:
             os.close(self._lock)
             raise Busy("A resync of the same accounts runs already: wait until it has ended.") from None
@@ -112,6 +115,7 @@ class Scratch:
         self.db.close()
         if not keep:
             self._remove()
+        Path(f"{self.path}.lock").unlink(missing_ok=True)
         os.close(self._lock)
 
     def set(self, name: str, value: Any) -> None:

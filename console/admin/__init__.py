@@ -1,5 +1,5 @@
 """The admin of the console's own tables. Each subject has a module; importing it registers its pages."""
 
-from console.admin import grants, inbox, jobs, schedule, staff
+from console.admin import findings, grants, inbox, jobs, schedule, staff
 
-__all__ = ["grants", "inbox", "jobs", "schedule", "staff"]
+__all__ = ["findings", "grants", "inbox", "jobs", "schedule", "staff"]

@@ -1,5 +1,6 @@
 """The console's own tables, in the `default` database. Each subject has a module."""
 
+from console.models.finding import Finding, FindingState, ResyncRun, ResyncState
 from console.models.grant import Grant, GrantBulk
 from console.models.inbox import InboxEvent, InboxSource, InboxState
 from console.models.job import Job, JobState, ScheduleEntry
@@ -9,6 +10,8 @@ from console.models.staff import StaffEvent
 from console.models.summary import Summary
 
 __all__ = [
+    "Finding",
+    "FindingState",
     "Grant",
     "GrantBulk",
     "InboxEvent",
@@ -17,6 +20,8 @@ __all__ = [
     "Job",
     "JobState",
     "Note",
+    "ResyncRun",
+    "ResyncState",
     "SavedView",
     "ScheduleEntry",
     "StaffEvent",

@@ -209,7 +209,7 @@ def test_no_role_may_delete_or_add_anything_of_omnichat() -> None:
     for names in ROLES.values():
         # A person is deleted by a job of its own, which is no right to any table.
         assert [name for name in names if ".delete_" in name and name != "console.delete_person"] == []
-        added = ("auth.add_user", "console.add_grant", "console.add_note")
+        added = ("auth.add_user", "console.add_grant", "console.add_note", "console.add_resyncrun")
         assert not [name for name in names if ".add_" in name and name not in added]
 
 
