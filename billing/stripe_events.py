@@ -12,7 +12,7 @@ from typing import Any
 
 from billing import stripe_shapes as shapes
 from billing.ledger import Outcome, State
-from billing.stripe_accounts import Changed, Changes, Parked, apply
+from billing.stripe_accounts import Changed, Changes, Parked, amounts_of, apply
 from billing.stripe_api import Stripe
 from billing.stripe_payments import free_pack_changes, payment_changes
 from billing.stripe_shapes import Object
@@ -198,6 +198,15 @@ def plan(stripe: Stripe, needs: Needs) -> Changes:
     except Unknown as unknown:
         raise Parked(str(unknown)) from unknown
     return changes
+
+
+def preview(stripe: Stripe, needs: Needs) -> list[str]:
+    """What `carry_out` would write now, in lines. Raises as `plan` does."""
+    changes = plan(stripe, needs)
+    there = amounts_of(entry.id for entry in changes.entries)
+    changes.remarks += [f"{entry.id}: is in the ledger already" for entry in changes.entries if entry.id in there]
+    changes.entries = [entry for entry in changes.entries if entry.id not in there]
+    return Effect(changes).lines()
 
 
 def _add(changes: Changes, more: Changes) -> None:

@@ -178,7 +178,7 @@ def _effect_of_stripe(group: list[InboxEvent], *, dry: bool) -> list[str] | None
     if not needs:
         return None
     if dry or settings.STRIPE_EFFECTS == "observe":
-        lines = stripe_events.Effect(stripe_events.plan(stripe, needs)).lines()
+        lines = stripe_events.preview(stripe, needs)
         return lines if dry else [f"Observed, not written: {line}" for line in lines]
     return stripe_events.carry_out(stripe, needs, events=[event.event_id for event in group][:_LINES]).lines()
 

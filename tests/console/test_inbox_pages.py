@@ -47,7 +47,7 @@ def test_the_list_tells_of_its_health(paid: InboxEvent):
     page = text(login("Billing").get(LIST))
     assert "1 event waits" in page
     assert "invoice.paid" in page
-    assert "The last of stripe came" in page
+    assert "The last of Stripe came" in page
 
 
 def test_an_empty_list_tells_what_to_do(stripe: StripeServer):
@@ -81,6 +81,9 @@ def test_a_replay_first_shows_what_it_would_write_and_then_does_it(paid: InboxEv
     page = text(client.post(address, follow=True))
     assert "worked off" in page
     assert BatteryTransaction.objects.get().amount == 6000
+    again = text(client.get(address))
+    assert "is in the ledger already" in again
+    assert "+6,000" not in again
     event = StaffEvent.objects.get(action="webhook.replay")
     assert (event.subject, event.detail) == (paid.event_id, {"state": "processed"})
 
