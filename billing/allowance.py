@@ -140,6 +140,8 @@ def _credit(holders: list[Holder], day: date, by: Actor, result: Allowances) -> 
             TransactionType.SUBSCRIPTION,
             holder.units,
             metadata={"date": str(day), "reason": "daily allowance"},
+            # The app may have given it since the holders were read.
+            unless_reset_on=day,
         )
         for holder in holders
     ]
@@ -149,7 +151,7 @@ def _credit(holders: list[Holder], day: date, by: Actor, result: Allowances) -> 
         if outcome.is_posted:
             result.credited += 1
             result.units += outcome.amount
-        elif outcome.state is State.REPEATED:
+        elif outcome.state in (State.REPEATED, State.REFUSED):
             result.given += 1
         else:
             result.problems.append(f"{outcome.entry.user_id}: nothing was credited ({outcome.state.value}).")

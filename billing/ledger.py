@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from itertools import islice
 from typing import Any
@@ -60,8 +61,8 @@ class Entry:
 
     `id` is derived from the cause (`grant:...`, `invoice:in_...`, `allowance:USER:DATE`). Its time is that of the
     transaction: the order of a ledger is the order in which balances were made. `audit` goes into its row of the audit
-    log alone, which the OmniChat app shows to nobody. `settlement` says how else its cause may be settled. Raises
-    ValueError.
+    log alone, which the OmniChat app shows to nobody. `settlement` says how else its cause may be settled. With
+    `unless_reset_on` it is refused where `last_daily_reset` is that day by then. Raises ValueError.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Entry:
     short: Short | None = None
     settlement: Settlement | None = None
     audit: Mapping[str, Any] = field(default_factory=dict)
+    unless_reset_on: date | None = None
 
     def __post_init__(self) -> None:
         if not self.id or not self.user_id:
@@ -90,7 +92,7 @@ class State(Enum):
     POSTED = "posted"
     REPEATED = "repeated"  # the cause had its entry already
     TAKEN = "taken"  # the id belongs to an entry of another user or type
-    REFUSED = "refused"  # a debit larger than the balance
+    REFUSED = "refused"  # a debit larger than the balance, or an allowance of a day that the app has given
     NOTHING = "nothing"  # a debit clipped to nothing: the balance is 0 or less
     BY_APP = "credited by the app"  # a row of the app's counts for the cause: `settled_by`
     UNKNOWN_USER = "unknown user"
@@ -178,7 +180,7 @@ def _cells(entry: Entry) -> list[Any]:
     metadata = orjson.dumps(dict(entry.metadata)).decode()
     return [
         entry.id, entry.user_id, str(entry.type), entry.amount, entry.payment_intent, metadata, entry.policy.value,
-        int(entry.settlement is not None),
+        int(entry.settlement is not None), entry.unless_reset_on,
     ]  # fmt: skip
 
 

@@ -8,14 +8,14 @@ TOO_LARGE = 2**53
 NOW = "strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', 'now')"
 
 #: Parameters: the entries as arrays of id, user, type, amount, payment intent, metadata, policy, whether its cause may
-#: be settled otherwise (`ledger_settled`); the mark.
+#: be settled otherwise (`ledger_settled`), the day on which a reset was not to be yet; the mark.
 INSERT = f"""
 INSERT INTO battery_transactions
   (id, user_id, type, amount, balance_after, stripe_payment_intent_id, metadata, created_at)
 WITH asked AS MATERIALIZED (
   SELECT value ->> 0 AS id, value ->> 1 AS user_id, value ->> 2 AS type, value ->> 3 AS amount,
     value ->> 4 AS intent, value ->> 5 AS metadata, value ->> 6 AS policy,
-    value ->> 7 AS may_be_settled
+    value ->> 7 AS may_be_settled, value ->> 8 AS unless_reset_on
   FROM json_each(%s)
 ),
 judged AS MATERIALIZED (
@@ -25,6 +25,7 @@ judged AS MATERIALIZED (
   FROM asked JOIN users u ON u.id = asked.user_id LEFT JOIN user_battery b ON b.user_id = asked.user_id
   WHERE NOT EXISTS (SELECT 1 FROM battery_transactions t WHERE t.id = asked.id)
     AND NOT (may_be_settled AND EXISTS (SELECT 1 FROM audit_logs n WHERE n.id = 'settled:' || asked.id))
+    AND (unless_reset_on IS NULL OR coalesce(date(b.last_daily_reset), '') <> unless_reset_on)
     AND (b.total_balance IS NULL OR typeof(b.total_balance) = 'integer' AND abs(b.total_balance) < {TOO_LARGE})
 )
 SELECT id, user_id, type, moved, balance + moved, intent,

@@ -80,6 +80,18 @@ def test_a_day_that_the_app_has_given_is_given():
     assert (give().credited, give().given) == (0, 2)
 
 
+def test_a_day_that_the_app_gives_between_reading_and_crediting_is_given(monkeypatch: pytest.MonkeyPatch):
+    subscriber("alice")
+    subscriber("bob")
+    read = list(allowance._portions())
+    monkeypatch.setattr(allowance, "_portions", lambda: iter(read))
+    execute("UPDATE user_battery SET total_balance = 310, last_daily_reset = %s WHERE user_id = 'alice'", str(DAY))
+    given = give()
+    assert (given.credited, given.given, given.problems) == (1, 1, [])
+    assert battery("alice") == (310, str(DAY))
+    assert battery("bob") == (310, str(DAY))
+
+
 def test_the_entry_alone_decides_where_the_day_was_moved_back():
     subscriber("alice")
     give()
