@@ -22,7 +22,7 @@ from console.changelist import login
 from console.grant_forms import DecisionForm, GiveForm, ReversalForm
 from console.grant_limits import RECIPIENT_DAYS, Purse
 from console.grant_queue import Settled, settle, waiting_for
-from console.grants import GrantRefused, Wish
+from console.grants import GrantRefused, KeyUsed, Wish
 from console.models import Grant
 from d1.errors import OutcomeUnknown
 from database import cells
@@ -101,6 +101,11 @@ class GrantPages(Base):
         key = f"form:{login(request).pk}:{form.cleaned_data['key']}"
         try:
             (grant,) = grants.decide([Wish(user.id, user.email, key=key, **told)], by=login(request))
+        except KeyUsed as used:
+            # Back in the browser, other units, and once more: is it meant as a second grant? Nobody knows.
+            words = gettext("This form was sent before: this is the grant that came of it. For another one begin anew.")
+            messages.warning(request, words)
+            return HttpResponseRedirect(used.grant.get_absolute_url())
         except GrantRefused as refused:
             form.add_error(None, str(refused))
             return self._ask(request, form)

@@ -38,6 +38,14 @@ class GrantRefused(Exception):
     """It may not be done, or no longer. Says why."""
 
 
+class KeyUsed(GrantRefused):
+    """The key has a `grant` already, which is another than the one that is asked for."""
+
+    def __init__(self, grant: Grant) -> None:
+        super().__init__(f"This key was used before, for {grant.units:,} units to {grant.user_id}.")
+        self.grant = grant
+
+
 @dataclass(frozen=True)
 class Wish:
     """A grant that somebody asks for. `key` names the cause: the same key is the same grant."""
@@ -107,7 +115,7 @@ def _decided(wish: Wish, person: User | None, by: User | str, purse: Purse) -> G
 
 def _same(grant: Grant, wish: Wish) -> Grant:
     if (grant.user_id, grant.units) != (wish.user_id, wish.units):
-        raise GrantRefused(f"This key was used before, for {grant.units:,} units to {grant.user_id}.")
+        raise KeyUsed(grant)
     return grant
 
 
