@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Count, Sum
 from django.utils import timezone
 
+from billing.allowance import today
 from console import grants, jobs
 from console.grant_files import Line, Row, judge, rows_of
 from console.grants import GrantRefused, Wish
@@ -61,6 +62,8 @@ def confirm(bulk: GrantBulk, *, by: User) -> Job:
     """Start the job of a bulk grant; confirmed twice it is the same job. Raises GrantRefused."""
     if bulk.made_by_id != by.pk:
         raise GrantRefused("Somebody else looked at these rows: upload the file yourself.")
+    if bulk.confirmed_at is None and bulk.expires_on is not None and bulk.expires_on < today():
+        raise GrantRefused(f"The last day of these grants, {bulk.expires_on}, is over: begin anew with another.")
     with transaction.atomic(using=CONSOLE):
         first = (
             GrantBulk.objects.using(CONSOLE).filter(pk=bulk.pk, confirmed_at=None).update(confirmed_at=timezone.now())

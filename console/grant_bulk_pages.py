@@ -8,8 +8,7 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from console import grant_bulk
 from console.changelist import login
@@ -22,6 +21,7 @@ from database.router import CONSOLE
 
 #: Rows of each kind that a preview lists; all are counted.
 LISTED = 200
+SWEPT = gettext_lazy("This preview is no longer there: it is kept for a day. Upload the file or mark the users again.")
 #: Users that may be marked at once.
 MOST_SELECTED = 1000
 
@@ -94,8 +94,11 @@ class BulkPages(Base):
         """POST confirms what was previewed, and goes to its job."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        bulk = get_object_or_404(GrantBulk.objects.using(CONSOLE), pk=pk)
         if request.method != "POST":
+            return HttpResponseRedirect("../")
+        bulk = GrantBulk.objects.using(CONSOLE).filter(pk=pk).first()
+        if bulk is None:
+            messages.error(request, SWEPT)
             return HttpResponseRedirect("../")
         try:
             job = grant_bulk.confirm(bulk, by=login(request))

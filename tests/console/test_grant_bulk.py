@@ -344,6 +344,21 @@ def test_previews_that_nobody_confirmed_are_swept(support: Client) -> None:
     assert GrantBulk.objects.count() == 1
 
 
+def test_a_preview_that_was_swept_is_told(support: Client) -> None:
+    preview = upload(support, ROWS)
+    GrantBulk.objects.all().delete()
+    done = support.post(f"{BULK}{preview.context['bulk'].pk}/", follow=True)
+    assert "This preview is no longer there" in done.content.decode()
+
+
+def test_a_preview_whose_last_day_is_over_meanwhile_is_not_granted(support: Client) -> None:
+    preview = upload(support, ROWS, expires_on=str(today()))
+    GrantBulk.objects.update(expires_on=today() - timedelta(days=1))
+    done = support.post(f"{BULK}{preview.context['bulk'].pk}/", follow=True)
+    assert "is over: begin anew" in done.content.decode()
+    assert not Job.objects.exists()
+
+
 def test_expired_grants_are_taken_back_by_the_schedule() -> None:
     assert SCHEDULED["grants.expire"].kind == "grants.expire"
     apply(decide([Wish("u1", "", 70, "promotion", "x", expires_on=today() - timedelta(days=1))], by="operator"))
