@@ -42,6 +42,10 @@ class OwnFiltersMixin(Base):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return OwnChangeList
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """An address may name a field with `_to_field=` and nothing behind it, which Django looks up by no name."""
+        return super().get_object(request, object_id, from_field or None)  # type: ignore[misc]
+
 
 class ReadOnlyMixin:
     """Rows that only the console itself makes and changes."""

@@ -131,6 +131,10 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
 
     # The page of a row
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """An address may name a field with `_to_field=` and nothing behind it, which Django looks up by no name."""
+        return super().get_object(request, object_id, from_field or None)
+
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         shown: Sequence[Any] = super().get_fields(request, obj)
         if not self.has_change_permission(request, obj):

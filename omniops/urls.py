@@ -26,6 +26,8 @@ urlpatterns = [
     path("admin/views/<int:pk>/remove/", admin.site.admin_view(remove_view), name="remove_view"),
     path("admin/find/", admin.site.admin_view(find_page), name="find"),
     path("admin/stripe-standin/", admin.site.admin_view(standin_page), name="stripe_standin"),
+    # Django's jump to any row of any table by its number, which no page here uses.
+    path("admin/r/<path:rest>", RedirectView.as_view()),
     path("admin/", admin.site.urls),
     path("webhooks/stripe/", stripe, name="webhooks_stripe"),
     path("webhooks/clerk/", clerk, name="webhooks_clerk"),

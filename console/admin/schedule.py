@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from console import schedule
-from console.changelist import login
+from console.changelist import OwnFiltersMixin, login
 from console.models import JobState, ScheduleEntry, StaffEvent
 from database import cells
 
@@ -54,7 +54,7 @@ class EntryForm(forms.ModelForm):
 
 
 @admin.register(ScheduleEntry)
-class ScheduleAdmin(admin.ModelAdmin):
+class ScheduleAdmin(OwnFiltersMixin, admin.ModelAdmin):
     """Operators switch entries and move their times; code says which there are."""
 
     form = EntryForm

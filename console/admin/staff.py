@@ -9,7 +9,9 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
+from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse
 
 from console.changelist import OwnFiltersMixin
@@ -20,6 +22,14 @@ from database import cells
 POWERS = ("is_active", "is_staff", "is_superuser", "groups")
 
 admin.site.unregister((User, Group))
+
+
+class RolesField(ModelMultipleChoiceField):
+    def clean(self, value: Any) -> Any:
+        try:
+            return super().clean(value)
+        except OverflowError:  # SQLite has no integer as large as what was sent.
+            raise ValidationError(self.error_messages["invalid_list"], code="invalid_list") from None
 
 
 @admin.register(User)
@@ -44,6 +54,9 @@ class LoginAdmin(OwnFiltersMixin, UserAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(db_field, request, form_class=RolesField, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         sections = super().get_fieldsets(request, obj)
