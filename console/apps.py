@@ -7,9 +7,11 @@ class ConsoleConfig(AppConfig):
 
     def ready(self) -> None:
         from console import (  # noqa: F401
+            backup_jobs,
             figure_jobs,
             grant_jobs,
             grant_links,
+            health,
             inbox_rounds,
             job_kinds,
             needs,

@@ -4,6 +4,7 @@ from django.views.generic import RedirectView
 
 from console.views.account import account_page
 from console.views.find import find_page
+from console.views.health import health_page
 from console.views.home import count_again, home_page
 from console.views.notes import add_note, change_note
 from console.views.person import deletion_page, export_file, export_page
@@ -24,6 +25,7 @@ urlpatterns = [
     path("admin/views/", admin.site.admin_view(save_view), name="save_view"),
     path("admin/views/columns/", admin.site.admin_view(choose_columns), name="choose_columns"),
     path("admin/views/<int:pk>/remove/", admin.site.admin_view(remove_view), name="remove_view"),
+    path("admin/health/", admin.site.admin_view(health_page), name="health"),
     path("admin/find/", admin.site.admin_view(find_page), name="find"),
     path("admin/stripe-standin/", admin.site.admin_view(standin_page), name="stripe_standin"),
     # Django's jump to any row of any table by its number, which no page here uses.
