@@ -28,6 +28,7 @@ from omniops.environment import (
     words,
 )
 from omniops.service_keys import signing_secrets, stripe_base, stripe_key, svix_secrets
+from omniops.sign_in import cloudflare_access, openid_connect
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -76,11 +77,15 @@ BACKUP_STORAGE = read("BACKUP_STORAGE", checked(address), str(VAR_DIR / "backups
 BACKUP_AGE_RECIPIENT = read("BACKUP_AGE_RECIPIENT", checked(recipient), "")
 BACKUP_AGE_IDENTITY = read("BACKUP_AGE_IDENTITY", checked(identities), "")
 GRANT_LIMITS = read("GRANT_LIMITS", grant_limits, USUAL_GRANT_LIMITS)
+OIDC_ISSUER, SOCIALACCOUNT_PROVIDERS = openid_connect()
+CLOUDFLARE_ACCESS_TEAM, CLOUDFLARE_ACCESS_AUD = cloudflare_access()
+CLOUDFLARE_ACCESS_URL = f"https://{CLOUDFLARE_ACCESS_TEAM}.cloudflareaccess.com" if CLOUDFLARE_ACCESS_TEAM else ""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "omniops",
     "console",
+    "console.signin",
     "billing",
     "chat",
     "database",
@@ -88,6 +93,12 @@ INSTALLED_APPS = [
     "csp",
     "django_tasks",
     "django_tasks_db",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -106,6 +117,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "console.signin.gate.SignInGate",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "database.trouble.DatabaseTroubleMiddleware",
 ]
@@ -139,6 +152,33 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = 8 * 60 * 60
+
+# Sign-in; docs/signin.md tells of each. allauth carries second factors, OpenID Connect and the list of sessions.
+ACCOUNT_ADAPTER = "console.signin.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 10 * 60
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/5m/key", "reauthenticate": "30/m/user"}
+MFA_ADAPTER = "console.signin.adapters.FactorAdapter"
+MFA_FORMS = {
+    "authenticate_webauthn": "console.signin.passkey_forms.AuthenticateForm",
+    "reauthenticate_webauthn": "console.signin.passkey_forms.ReauthenticateForm",
+    "login_webauthn": "console.signin.passkey_forms.LoginForm",
+    "add_webauthn": "console.signin.passkey_forms.AddForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_TOLERANCE = 1
+MFA_RATE_LIMITS = {"webauthn_login": "60/m/ip"}
+#: Browsers give passkeys to http://localhost alone, and it is not reached from elsewhere.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = False
+SOCIALACCOUNT_ADAPTER = "console.signin.adapters.OidcAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True
+#: Proxies of one's own before the console. 0 reads no X-Forwarded-For, which anybody can send.
+ALLAUTH_TRUSTED_PROXY_COUNT = 0
+# Codes that were used and the counts of tries are to be known to all processes.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "console_cache"}}
 
 # No inline script or style anywhere, and nothing from elsewhere.
 CONTENT_SECURITY_POLICY = {

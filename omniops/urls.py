@@ -1,5 +1,5 @@
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from console.views.account import account_page
@@ -26,10 +26,11 @@ urlpatterns = [
     path("admin/views/columns/", admin.site.admin_view(choose_columns), name="choose_columns"),
     path("admin/views/<int:pk>/remove/", admin.site.admin_view(remove_view), name="remove_view"),
     path("admin/health/", admin.site.admin_view(health_page), name="health"),
-    path("admin/find/", admin.site.admin_view(find_page), name="find"),
-    path("admin/stripe-standin/", admin.site.admin_view(standin_page), name="stripe_standin"),
     # Django's jump to any row of any table by its number, which no page here uses.
     path("admin/r/<path:rest>", RedirectView.as_view()),
+    path("admin/find/", admin.site.admin_view(find_page), name="find"),
+    path("admin/stripe-standin/", admin.site.admin_view(standin_page), name="stripe_standin"),
+    path("admin/", include("console.signin.urls")),
     path("admin/", admin.site.urls),
     path("webhooks/stripe/", stripe, name="webhooks_stripe"),
     path("webhooks/clerk/", clerk, name="webhooks_clerk"),

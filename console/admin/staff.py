@@ -5,6 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from allauth.account import admin as _account
+from allauth.mfa import admin as _mfa
+from allauth.socialaccount import admin as _socialaccount
+from allauth.usersessions import admin as _usersessions
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -14,14 +19,20 @@ from django.db.models import Model, QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse
 
-from console.changelist import OwnFiltersMixin
+from console.changelist import OwnFiltersMixin, login
 from console.models import StaffEvent
+from console.signin import policy, sessions
+from console.signin.fresh import require_fresh
 from database import cells
 
 #: What decides what a person may do. Nobody sets these on their own login.
 POWERS = ("is_active", "is_staff", "is_superuser", "groups")
 
 admin.site.unregister((User, Group))
+# What allauth registers would show secrets and let sessions be edited; one's own are under Security.
+for _registered in (_account, _mfa, _socialaccount, _usersessions):
+    _app = apps.get_containing_app_config(_registered.__name__)
+    admin.site.unregister([model for model in (_app.get_models() if _app else ()) if admin.site.is_registered(model)])
 
 
 class RolesField(ModelMultipleChoiceField):
@@ -80,11 +91,28 @@ class LoginAdmin(OwnFiltersMixin, UserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        if request.method == "POST" and (stale := require_fresh(request)):
+            return stale
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Who gets a password from somebody else has to choose another at the next sign-in, so is told of it."""
+        if stale := require_fresh(request):
+            return stale
         response = super().user_change_password(request, id, form_url)
-        login = self.get_object(request, unquote(id))
-        if request.method == "POST" and response.status_code == HTTPStatus.FOUND and login is not None:
-            StaffEvent.objects.create(staff_id=request.user.pk, action="staff.password", subject=login.username)
+        person = self.get_object(request, unquote(id))
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND and person is not None:
+            StaffEvent.objects.create(staff_id=request.user.pk, action="staff.password", subject=person.username)
+            if person.pk != request.user.pk:
+                policy.owe_password(person, by=login(request))
+                sessions.end_all_of(person)
         return response
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
