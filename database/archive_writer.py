@@ -44,9 +44,13 @@ class ArchiveWriter:
 
     def add_rows(self, member: Member, rows: Iterable[Row]) -> Member:
         """Write rows as lines; fills `rows`, `bytes` and `sha256` of the member."""
+        return self.add_lines(member, encoded(rows))
+
+    def add_lines(self, member: Member, chunks: Iterable[tuple[bytes, int]]) -> Member:
+        """The same of lines as `encoded` gives them: each chunk with its number of rows."""
 
         def pieces() -> Iterator[bytes]:
-            for chunk, count in encoded(rows):
+            for chunk, count in chunks:
                 member.rows += count
                 self.watch(count)
                 self._look_for_oversized(member, chunk)

@@ -54,6 +54,8 @@ class Source(Protocol):
 
     def rows(self, shape: Shape, columns: list[str]) -> Iterator[Row]: ...
 
+    def lines(self, shape: Shape, columns: list[str]) -> Iterator[tuple[bytes, int]]: ...
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -114,14 +116,16 @@ class Backup:
         columns = self.source.columns(shape)
         taken = [each.member for each in self.writer.members]
         member = Member(member_of(shape.name, taken), shape.name, shape.kind, columns)
+        if shape.contentless:
+            self.warnings.append(f"{shape.name} keeps no text of its own: index it anew after a restore.")
+        if shape.kind != SEQUENCE and not self.wish.anonymize:
+            return self.writer.add_lines(member, self.source.lines(shape, columns))
         rows = self.source.rows(shape, columns)
         if shape.kind == SEQUENCE:
             wanted = {each.name for each in self.writer.members}
             rows = (row for row in rows if row[0] in wanted)
         if self.wish.anonymize:
             rows = Anonymizer(settings.SECRET_KEY).rows(shape.name, columns, rows)
-        if shape.contentless:
-            self.warnings.append(f"{shape.name} keeps no text of its own: index it anew after a restore.")
         return self.writer.add_rows(member, rows)
 
     def _read_console(self) -> None:

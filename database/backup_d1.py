@@ -20,7 +20,7 @@ from d1.errors import RateLimited
 from d1.failures import Error, OperationalError
 from d1.statement import Statement
 from database.archive_format import TABLE, VIRTUAL
-from database.archive_values import RawText, Row
+from database.archive_values import RawText, Row, encoded
 from database.backup_sqlite import BackupError
 from database.backup_tables import Contents, Shape, quoted, read_contents
 
@@ -79,6 +79,9 @@ class PagedSource:
         if shape.rowid is None or shape.rowid_column or shape.kind not in (TABLE, VIRTUAL):
             return names
         return [shape.rowid, *names]
+
+    def lines(self, shape: Shape, columns: list[str]) -> Iterator[tuple[bytes, int]]:
+        return encoded(self.rows(shape, columns))
 
     def rows(self, shape: Shape, columns: list[str]) -> Iterator[Row]:
         return iter(()) if shape.contentless else Pages(self, shape, columns).rows()

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from database.archive_format import TABLE, VIRTUAL
-from database.archive_values import ROWS_TOGETHER, RawText, Row
+from database.archive_values import ROWS_TOGETHER, RawText, Row, encoded
+from database.backup_lines import can_spell, number_of, spelled_lines
 from database.backup_tables import Contents, Shape, quoted, read_contents
 from database.restore_build import open_build
 
@@ -54,16 +55,29 @@ class SQLiteSource:
 
     def _is_dense(self, shape: Shape) -> bool:
         """Whether the numbers are 1, 2, 3 ..., which the order of the rows gives back by itself."""
-        sql = f"SELECT coalesce(min({shape.rowid}), 1) = 1 AND coalesce(max({shape.rowid}), 0) = count(*) FROM "  # noqa: S608
-        return bool(self.query(sql + quoted(shape.name))[0][0])
+        parts = (f"min({shape.rowid})", f"max({shape.rowid})", "count(*)")
+        # Apart from each other, so that the ends are looked up and the rows counted by the smallest index.
+        first, last, count = (f"(SELECT {part} FROM {quoted(shape.name)})" for part in parts)  # noqa: S608
+        return bool(self.query(f"SELECT coalesce({first}, 1) = 1 AND coalesce({last}, 0) = {count}")[0][0])
+
+    def lines(self, shape: Shape, columns: list[str]) -> Iterator[tuple[bytes, int]]:
+        """The rows as lines of a backup, in chunks, each with its number of rows."""
+        if not can_spell(self.database, shape):
+            return encoded(self.rows(shape, columns))
+
+        def between(first: int, last: int) -> Iterator[Row]:
+            return self._selected(shape, columns, f" WHERE {number_of(shape)} BETWEEN {first} AND {last}")
+
+        return spelled_lines(self.database, shape, columns, between)
 
     def rows(self, shape: Shape, columns: list[str]) -> Iterator[Row]:
-        if shape.contentless:
-            return
+        return iter(()) if shape.contentless else self._selected(shape, columns)
+
+    def _selected(self, shape: Shape, columns: list[str], where: str = "") -> Iterator[Row]:
         names = ", ".join(map(quoted, columns))
         # Without an order an index that covers the query might be read in the table's place.
-        order = f" ORDER BY {shape.rowid}" if shape.rowid and shape.kind == TABLE else ""
-        sql = f"SELECT {names} FROM {quoted(shape.name)}{order}"  # noqa: S608
+        order = f" ORDER BY {number_of(shape)}" if shape.rowid and shape.kind == TABLE else ""
+        sql = f"SELECT {names} FROM {quoted(shape.name)}{where}{order}"  # noqa: S608
         count = 0
         try:
             cursor = self.database.execute(sql)

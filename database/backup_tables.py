@@ -19,7 +19,11 @@ Query = Callable[[str], Sequence[Sequence[Any]]]
 _MASTER = r"""SELECT type, name, tbl_name, sql FROM sqlite_master
 WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\_%' ESCAPE '\' AND name NOT GLOB '_cf_*' ORDER BY rowid"""
 _KINDS = "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main'"
-_COLUMNS = """SELECT m.name, c.name, c.type, c.pk, c.hidden FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c
+# An index of its own for the key tells INTEGER PRIMARY KEY DESC, which is no rowid, from one that is.
+# https://www.sqlite.org/lang_createtable.html#rowid
+_COLUMNS = """SELECT m.name, c.name, c.type, c.pk, c.hidden,
+EXISTS(SELECT 1 FROM pragma_index_list(m.name) WHERE origin = 'pk')
+FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c
 WHERE m.type = 'table' AND m.sql NOT LIKE 'create virtual%' AND m.name NOT GLOB '_cf_*'"""
 _PARENTS = """SELECT DISTINCT m.name, k."table" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) k
 WHERE m.type = 'table' AND m.sql NOT LIKE 'create virtual%' AND m.name NOT GLOB '_cf_*'"""
@@ -86,7 +90,7 @@ def _columns(query: Query, virtual: Iterable[str]) -> dict[str, list[tuple[Any, 
         found.setdefault(name, []).append(tuple(column))
     for name in virtual:
         text = name.replace("'", "''")
-        sql = f"SELECT name, type, pk, hidden FROM pragma_table_xinfo('{text}')"  # noqa: S608
+        sql = f"SELECT name, type, pk, hidden, 0 FROM pragma_table_xinfo('{text}')"  # noqa: S608
         found[name] = [tuple(row) for row in query(sql)]
     return found
 
@@ -104,7 +108,7 @@ def _parents_first(query: Query, tables: list[str]) -> list[str]:
 def _shape(name: str, columns: list[tuple[Any, ...]], without_rowid: bool) -> Shape:
     kept = [column for column in columns if column[3] == 0]
     key = [column for column in sorted(columns, key=lambda each: each[2]) if column[2]]
-    is_rowid = len(key) == 1 and key[0][1].upper() == "INTEGER" and not without_rowid
+    is_rowid = len(key) == 1 and key[0][1].upper() == "INTEGER" and not (without_rowid or key[0][4])
     taken = {column[0].lower() for column in columns}
     free = next((each for each in ("rowid", "_rowid_", "oid") if each not in taken), None)
     return Shape(

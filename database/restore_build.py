@@ -160,7 +160,12 @@ def stored_columns(database: sqlite3.Connection, table: str) -> list[str]:
     """The columns to copy: led by the number of the row, under a name that is free, where it is not 1, 2, 3 ..."""
     columns = columns_of(database, table)
     ((kind, without_rowid),) = database.execute("SELECT type, wr FROM pragma_table_list WHERE name = ?", [table])
-    keys = database.execute("SELECT upper(type) FROM pragma_table_xinfo(?) WHERE pk", [table]).fetchall()
+    # INTEGER PRIMARY KEY DESC has an index of its own, and is no rowid.
+    key_sql = (
+        "SELECT upper(type) FROM pragma_table_xinfo(?1) WHERE pk "
+        "AND NOT EXISTS (SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk')"
+    )
+    keys = database.execute(key_sql, [table]).fetchall()
     free = [name for name in ("rowid", "_rowid_", "oid") if name not in map(str.lower, columns)]
     if without_rowid or not free or (keys == [("INTEGER",)] and kind == "table"):
         return columns

@@ -24,7 +24,7 @@ def pack(database: sqlite3.Connection, path: Path, **manifest: Any) -> Path:
         for shape in contents.shapes:
             columns = source.columns(shape)
             member = Member(member_of(shape.name), shape.name, shape.kind, columns)
-            writer.add_rows(member, source.rows(shape, columns))
+            writer.add_lines(member, source.lines(shape, columns))
         members = [member.as_dict() for member in writer.members]
         for piece in writer.chunks({"members": members, "objects": contents.objects, **manifest}):
             file.write(piece)
