@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+import sys
 from collections.abc import Callable
 from urllib.parse import urlencode
 
@@ -42,12 +43,25 @@ class DatabaseTroubleMiddleware:
         if not isinstance(error, DatabaseError | InterfaceError):
             return None
         logger.error("A database refused what %s asked.", request.path, exc_info=error)
-        context = {"title": title_of(error), "sentence": explain(error), "links": ways_to_find_out(request, error)}
-        # No request and no session: the console's own database may be the one in trouble.
-        response = HttpResponse(render_to_string("admin/omnichat/database_trouble.html", context), status=503)
-        if isinstance(error, RateLimited):
-            response["Retry-After"] = str(math.ceil(error.retry_after))
-        return response
+        return _page(request, error)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler of status 500. What a database refuses outside of a view, as a session that cannot be saved
+    while another process holds the file, ends here."""
+    error = sys.exc_info()[1]
+    if isinstance(error, DatabaseError | InterfaceError):
+        return _page(request, error)
+    return HttpResponse(render_to_string("500.html"), status=500)
+
+
+def _page(request: HttpRequest, error: Exception) -> HttpResponse:
+    context = {"title": title_of(error), "sentence": explain(error), "links": ways_to_find_out(request, error)}
+    # No request and no session: the console's own database may be the one in trouble.
+    response = HttpResponse(render_to_string("admin/omnichat/database_trouble.html", context), status=503)
+    if isinstance(error, RateLimited):
+        response["Retry-After"] = str(math.ceil(error.retry_after))
+    return response
 
 
 def title_of(error: Exception) -> str:

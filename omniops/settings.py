@@ -27,6 +27,7 @@ from omniops.environment import (
     sqlite,
     words,
 )
+from omniops.hardening import is_public, transport
 from omniops.service_keys import signing_secrets, stripe_base, stripe_key, svix_secrets
 from omniops.sign_in import cloudflare_access, openid_connect
 
@@ -179,6 +180,15 @@ SOCIALACCOUNT_LOGIN_ON_GET = True
 ALLAUTH_TRUSTED_PROXY_COUNT = 0
 # Codes that were used and the counts of tries are to be known to all processes.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "console_cache"}}
+
+#: Whether it is reached from elsewhere; docs/security.md tells what that changes.
+PUBLIC = is_public(DEBUG, ALLOWED_HOSTS)
+globals().update(transport(PUBLIC))
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "omniops.hardening.SecretsFilter"
 
 # No inline script or style anywhere, and nothing from elsewhere.
 CONTENT_SECURITY_POLICY = {

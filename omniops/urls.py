@@ -36,3 +36,4 @@ urlpatterns = [
     path("webhooks/clerk/", clerk, name="webhooks_clerk"),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]
+handler500 = "database.trouble.server_error"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -14,6 +16,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from database.import_files import MAX_UNPACKED
 from tests.pages import Address, addresses, all_rows, make_rows, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -204,3 +207,29 @@ def test_every_change_needs_the_token_of_a_form(boss: Client) -> None:
         refused[address.url] = response.status_code
     assert {url: code for url, code in refused.items() if code not in (403, 405) and "/webhooks/" not in url} == {}
     assert all_rows() == before
+
+
+def bomb() -> bytes:
+    """A workbook of some hundred kilobytes that comes to more than MAX_UNPACKED."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr("xl/worksheets/sheet1.xml", bytes(MAX_UNPACKED + 1024 * 1024))
+    return file.getvalue()
+
+
+def test_a_workbook_that_swells_is_refused_before_it_is_read(boss: Client) -> None:
+    content = bomb()
+    assert len(content) < 1024 * 1024
+    for name, field in (("admin:chat_user_import", "file"), ("admin:console_grant_bulk", "file")):
+        file = SimpleUploadedFile("x.xlsx", content)
+        sent = {field: file, "import_file": file, "units": "5", "category": "test", "text": "x"}
+        answer = boss.post(reverse(name), sent)
+        assert answer.status_code in (200, 400)
+        assert "too large when unpacked" in answer.text, name
+
+
+def test_a_workbook_that_lies_about_its_size_is_not_unpacked(boss: Client) -> None:
+    """What its list of parts says is smaller than what they hold."""
+    content = bomb().replace((201 * 1024 * 1024).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
+    answer = boss.post(reverse("admin:chat_user_import"), {"file": SimpleUploadedFile("x.xlsx", content)})
+    assert answer.status_code in (200, 400)
