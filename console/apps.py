@@ -24,6 +24,7 @@ class ConsoleConfig(AppConfig):
         from console.exchange_events import record_exchange
         from console.roles import make_roles
         from console.views.account import offer_account
+        from console.views.contents import offer_contents
         from database.backup import backup_done
         from database.cells import lead_to
         from database.exchange import exchanged
@@ -31,6 +32,7 @@ class ConsoleConfig(AppConfig):
 
         lead_to("chat.user", "account")
         offer("chat.user", offer_account)
+        offer("chat.conversation", offer_contents)
         post_migrate.connect(make_roles, sender=self, dispatch_uid="console.roles")
         backup_done.connect(record_backup, dispatch_uid="console.backup_events")
         exchanged.connect(record_exchange, dispatch_uid="console.exchange_events")

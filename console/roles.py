@@ -32,6 +32,8 @@ def may(action: str, *models: str) -> frozenset[str]:
     return frozenset(f"{app}.{action}_{name}" for app, name in (model.split(".") for model in models))
 
 
+#: Who may read what messages say, when a reason is given: who helps a user, and who watches over those.
+CONTENTS = may("read", "chat.message")
 LOOK = may("view", *TABLES, "console.grant", "console.note")
 
 FINDINGS = may("view", "console.finding", "console.resyncrun")
@@ -40,6 +42,7 @@ RESYNC = FINDINGS | may("add", "console.resyncrun") | may("change", "console.fin
 #: Support looks and edits profiles, Billing plans and subscriptions, Operator staff; Auditor changes nothing.
 ROLES: dict[str, frozenset[str]] = {
     SUPPORT: LOOK
+    | CONTENTS
     | may("change", "chat.user", "chat.conversation")
     | may("export", "chat.user", "chat.conversation")
     | may("import", "chat.user")
@@ -65,6 +68,7 @@ ROLES: dict[str, frozenset[str]] = {
     | may("change", "auth.user", "console.inboxevent", *WORK)
     | may("view", "console.inboxevent", *WORK),
     AUDITOR: LOOK
+    | CONTENTS
     | FINDINGS
     | may("export", *TABLES, "console.grant")
     | may("view", *STAFF, *WORK, "console.inboxevent"),
@@ -80,6 +84,7 @@ def make_roles(using: str = CONSOLE, **signal: Any) -> None:
         create_permissions(apps.get_app_config(label), verbosity=0, using=using)
     _make_permissions("export", TABLES)
     _make_permissions("import", IMPORTED)
+    _make_permissions("read", ("chat.message",))
     known = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.using(using).select_related("content_type")

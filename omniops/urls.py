@@ -3,6 +3,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from console.views.account import account_page
+from console.views.contents import contents_page
 from console.views.find import find_page
 from console.views.health import health_page
 from console.views.home import count_again, home_page
@@ -28,6 +29,7 @@ urlpatterns = [
     path("admin/health/", admin.site.admin_view(health_page), name="health"),
     # Django's jump to any row of any table by its number, which no page here uses.
     path("admin/r/<path:rest>", RedirectView.as_view()),
+    path("admin/contents/<str:conversation_id>/", admin.site.admin_view(contents_page), name="contents"),
     path("admin/find/", admin.site.admin_view(find_page), name="find"),
     path("admin/stripe-standin/", admin.site.admin_view(standin_page), name="stripe_standin"),
     path("admin/", include("console.signin.urls")),

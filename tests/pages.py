@@ -115,7 +115,7 @@ def _filled(pattern: str) -> str:
 def _keys(pattern: str) -> dict[str, Any]:
     names = [part.split(">")[0].split(":")[-1] for part in pattern.split("<")[1:]]
     model = next((m for m in apps.get_models() if f"admin/{m._meta.app_label}/{m._meta.model_name}/" in pattern), None)
-    usual = {"user_id": "u1", "tab": "timeline", "content_type_id": 1, "rest": "1/u1"}
+    usual = {"user_id": "u1", "conversation_id": "c1", "tab": "timeline", "content_type_id": 1, "rest": "1/u1"}
     return {name: usual.get(name) or key_of(model) for name in names}
 
 

@@ -179,6 +179,7 @@ def test_what_stands_in_the_database_is_shown_as_text(db: Any, role: str) -> Non
     make_rows(HTML)
     client = signed_in(is_superuser=True) if role == "boss" else signed_in(role)
     shown = 0
+    client.post(reverse("contents", args=["c1"]), {"reason": "A ticket about this"})
     for address in pages():
         response = client.get(address.url, follow=True)
         assert_harmless(response, address)
