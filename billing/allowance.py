@@ -4,7 +4,7 @@ How much: the user's `daily_allowance`; where that is empty, or there is no batt
 among the plans of the user's subscriptions in force. 0 is 0. Several subscriptions are one allowance.
 
 A day counts as given once `last_daily_reset` is that day (the OmniChat app may have given it) or the ledger has its
-entry.
+entry. So does an earlier day than `last_daily_reset`, unless an entry tells that the reset had passed over it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ FROM user_subscriptions s JOIN users u ON u.id = s.user_id
 LEFT JOIN subscription_plans p ON p.id = s.plan_id LEFT JOIN user_battery b ON b.user_id = s.user_id
 WHERE s.user_id > %s AND s.status IN ('active', 'trialing')
 GROUP BY s.user_id ORDER BY s.user_id LIMIT %s
+"""
+# Of users whose reset has come further: whose entry for a later day says that the reset before it was an earlier one.
+_PASSED_OVER = """
+SELECT DISTINCT i.value FROM json_each(%s) i JOIN battery_transactions t
+  ON t.id > 'allowance:' || i.value || ':' || %s AND t.id < 'allowance:' || i.value || ':~' AND t.user_id = i.value
+WHERE CASE WHEN json_valid(t.metadata) THEN t.metadata ->> '$.last_reset' END < %s
 """
 # An earlier day than the one that stands there moves nothing back. Both are compared as days.
 _MOVE = """
@@ -77,11 +83,12 @@ def give_allowances(day: date, *, by: Actor, advance: Callable[[int], None] = la
     """Credit the allowance of a UTC day to all who are to have it, in one transaction for each portion of users.
 
     Run twice, by two at once, or after a kill, it credits each user once. Days missed since `last_daily_reset` are
-    named, not credited. Two requests a portion on D1.
+    named, not credited. Two requests a portion on D1, for a day that is past three.
     """
     result = Allowances(day)
     for holders in _portions():
-        due = [holder for holder in holders if _is_due(holder, result)]
+        passed_over = _passed_over(holders, day)
+        due = [holder for holder in holders if _is_due(holder, result, passed_over)]
         _credit(due, day, by, result)
         advance(len(holders))
     return result
@@ -109,12 +116,20 @@ def _day(stored: Any) -> date | None:
     return value if isinstance(value, date) else None
 
 
-def _is_due(holder: Holder, result: Allowances) -> bool:
+def _passed_over(holders: list[Holder], day: date) -> set[str]:
+    """Those whose last reset is after this day, and who did not get it."""
+    later = [holder.user_id for holder in holders if holder.last is not None and holder.last > day]
+    if not later:
+        return set()
+    return {user for (user,) in _select(_PASSED_OVER, [orjson.dumps(later).decode(), str(day), str(day)])}
+
+
+def _is_due(holder: Holder, result: Allowances, passed_over: set[str]) -> bool:
     units = holder.units or 0
     if not isinstance(units, int) or not 0 <= units <= LARGEST:
         result.problems.append(f"{holder.user_id}: the daily allowance {units!r} is no number of units.")
         return False
-    if holder.last == result.day:
+    if holder.last is not None and holder.last >= result.day and holder.user_id not in passed_over:
         result.given += 1
         return False
     if not units:
@@ -139,7 +154,7 @@ def _credit(holders: list[Holder], day: date, by: Actor, result: Allowances) -> 
             holder.user_id,
             TransactionType.SUBSCRIPTION,
             holder.units,
-            metadata={"date": str(day), "reason": "daily allowance"},
+            metadata={"date": str(day), "reason": "daily allowance", "last_reset": str(holder.last or "")},
             # The app may have given it since the holders were read.
             unless_reset_on=day,
         )

@@ -142,6 +142,17 @@ def test_missed_days_are_named_and_given_only_when_asked_for():
     assert battery("alice") == (610, "2026-11-22")
 
 
+def test_a_missed_day_is_given_only_to_those_who_missed_it():
+    subscriber("alice", last="2026-11-19")
+    subscriber("bob", last="2026-11-20")
+    subscriber("carol", last="2026-11-21")
+    subscriber("dave", last="2026-11-23")
+    subscriber("eve")
+    assert give().credited == 4
+    assert [give(date(2026, 11, day)).credited for day in (20, 21, 20, 21)] == [2, 3, 0, 0]
+    assert [battery(name)[0] for name in ("alice", "bob", "carol", "dave", "eve")] == [910, 610, 310, 10, 910]
+
+
 def test_portions_cover_everybody_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(allowance, "PORTION", 3)
     for number in range(8):
