@@ -20,7 +20,7 @@ PATHS = {
     "subscriptions": "subscription", "invoices": "invoice", "invoice_payments": "invoice_payment",
     "invoiceitems": "invoiceitem", "payment_intents": "payment_intent", "charges": "charge", "refunds": "refund",
     "disputes": "dispute", "checkout/sessions": "checkout.session", "balance_transactions": "balance_transaction",
-    "events": "event",
+    "events": "event", "payment_methods": "payment_method",
 }  # fmt: skip
 
 

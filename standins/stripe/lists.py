@@ -28,6 +28,7 @@ FILTERS: dict[str, set[str]] = {
     "checkout.session": {"customer", "payment_intent", "status", "subscription"},
     "balance_transaction": {"type", "source"},
     "event": {"type", "types", "delivery_success"},
+    "payment_method": {"customer", "type", "allow_redisplay"},
 }
 
 

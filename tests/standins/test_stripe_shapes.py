@@ -24,7 +24,7 @@ PATHS = {
     "subscription": "subscriptions", "invoice": "invoices", "invoice_payment": "invoice_payments",
     "invoiceitem": "invoiceitems", "payment_intent": "payment_intents", "charge": "charges", "refund": "refunds",
     "dispute": "disputes", "checkout.session": "checkout/sessions", "balance_transaction": "balance_transactions",
-    "event": "events",
+    "event": "events", "payment_method": "payment_methods",
 }  # fmt: skip
 
 
