@@ -14,6 +14,7 @@ class ConsoleConfig(AppConfig):
             health,
             inbox_rounds,
             job_kinds,
+            missing_effects,
             needs,
             notes,
             person_deletion,

@@ -147,6 +147,13 @@ def _apply(grants: QuerySet[Grant]) -> dict[UUID, Outcome]:
     return outcomes
 
 
+def post_again(grant: Grant) -> Outcome:
+    """Post a grant that was given under the id that it had, where a restore took its entry away."""
+    told = {"approved_by": grant.decided_by.get_username()} if grant.decided_by else {}
+    by = grant.requested_by or grant.operator
+    return post([_entry(grant)], by=by, reason=grant.text, **told)[0]
+
+
 def _decider(grant: Grant) -> tuple[int, str, int]:
     return grant.requested_by_id or 0, grant.operator, grant.decided_by_id or 0
 

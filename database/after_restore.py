@@ -18,8 +18,12 @@ class Missing(NamedTuple):
     text: str
 
 
+class NotApplied(Exception):
+    """Why one effect cannot be made again. The text is a sentence; the others are none the worse for it."""
+
+
 class Effects(NamedTuple):
-    """`find` gives (id, text) of each effect that is missing, `apply` makes the one of an id again."""
+    """`find` gives (id, text) of each effect that is missing, `apply` makes the one of an id again, or NotApplied."""
 
     find: Callable[[], Iterable[tuple[str, str]]]
     apply: Callable[[str], None]
@@ -38,10 +42,16 @@ def missing_effects() -> list[Missing]:
     return [Missing(kind, *found) for kind, effects in _registered.items() for found in effects.find()]
 
 
-def apply_again(missing: Iterable[Missing]) -> int:
-    """Make each effect again, under its old id; gives how many. An error stops, and the rest can be done later."""
-    count = 0
+def apply_again(missing: Iterable[Missing]) -> tuple[int, list[str]]:
+    """Make each effect again, under its old id; gives how many, and why others were not.
+
+    Another error stops, and the rest can be done later.
+    """
+    count, problems = 0, []
     for each in missing:
-        _registered[each.kind].apply(each.id)
-        count += 1
-    return count
+        try:
+            _registered[each.kind].apply(each.id)
+            count += 1
+        except NotApplied as reason:
+            problems.append(f"{each.kind} {each.id}: {reason}")
+    return count, problems

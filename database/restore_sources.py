@@ -55,7 +55,7 @@ class Backup:
     archive: Archive
 
     def __str__(self) -> str:
-        made = self.archive.manifest.get("made_at", "")
+        made = self.archive.manifest.get("created_at", "")
         return f"the backup {self.name}{f' of {made}' if made else ''} ({self.rows:,} rows)"
 
     @property

@@ -58,8 +58,7 @@ class Command(OperatorCommand):
                 return self._travel(connection, options)
             done = self._restore(connection, options) if options["backup"] else Restored()
             done.console = self._restore_console(options) if options["console"] else {}
-            missing, applied = self._after(options)
-            return _report(done, missing, applied)
+            return _report(done, *self._after(options))
         except (RestoreError, ArchiveError, BackupError, MigrationError) as error:
             return Report(_NOTHING, "", error=str(error))
         except OSError as error:
@@ -102,13 +101,25 @@ class Command(OperatorCommand):
                 raise RestoreError("A dump of others has no tables of the console; OmniChat's are restored.")
             return restore_console(source.archive, self.remark)
 
-    def _after(self, options: dict[str, Any]) -> tuple[list[Missing], int]:
-        """What the restored database lacks that is known elsewhere; of a copy that is nobody's business."""
-        missing = [] if options["into"] else missing_effects()
+    def _after(self, options: dict[str, Any]) -> tuple[list[Missing], int, list[str]]:
+        """What the restored database lacks that is known elsewhere; of a copy that is nobody's business.
+
+        Gives that, how much of it was applied again, and what went wrong with the rest.
+        """
+        if options["into"]:
+            return [], 0, []
+        try:
+            missing = missing_effects()
+        except Error as error:
+            return (
+                [],
+                0,
+                [f"What happened since the backup cannot be looked for: {sentence(error, connections[OMNICHAT])}"],
+            )
         if not missing or not options["apply_again"]:
-            return missing, 0
+            return missing, 0, []
         self.confirm(f"Apply {len(missing):,} missing effects again?", options)
-        return missing, apply_again(missing)
+        return missing, *apply_again(missing)
 
     def _travel(self, connection: BaseDatabaseWrapper, options: dict[str, Any]) -> Report:
         journey = plan(connection, options["time_travel"])
@@ -117,7 +128,7 @@ class Command(OperatorCommand):
         self.confirm(f"Put the D1 database {connection.settings_dict['NAME']} back to {journey.when}?", options)
         back = travel(connection, journey)
         found = verify_schema(connection, read_migrations(Path(settings.SQL_MIGRATIONS_DIR)))
-        missing, _ = self._after(options)
+        missing, _, problems = self._after(options)
         rows = sum(found.tables.values())
         data = {
             "restored": found.tables,
@@ -127,7 +138,8 @@ class Command(OperatorCommand):
             "undo": undo(back),
             "missing": [each._asdict() for each in missing],
         }
-        problem = f"It is back, and {'; '.join(found.problems)}." if found.problems else None
+        problems = [*found.problems, *problems]
+        problem = f"It is back, and {'; '.join(problems)}." if problems else None
         return Report(
             data, f"{len(found.tables)} tables, {rows:,} rows as of {journey.when}.", problem, _lines(missing)
         )
@@ -137,7 +149,7 @@ def _of_disk(error: OSError) -> str:
     return f"{error.strerror or error}: {error.filename or 'the backup'}. What was there before is still there."
 
 
-def _report(done: Restored, missing: list[Missing], applied: int) -> Report:
+def _report(done: Restored, missing: list[Missing], applied: int, problems: list[str]) -> Report:
     rows = sum(done.tables.values())
     data: dict[str, Any] = {
         "restored": done.tables,
@@ -149,6 +161,7 @@ def _report(done: Restored, missing: list[Missing], applied: int) -> Report:
         "remarks": done.remarks,
         "missing": [each._asdict() for each in missing],
         "applied_again": applied,
+        "not_applied": problems,
     }
     kept = f" The old file is {done.kept}." if done.kept else ""
     counts = f"{len(done.tables)} tables, {rows:,} rows restored.{kept}"
@@ -157,7 +170,8 @@ def _report(done: Restored, missing: list[Missing], applied: int) -> Report:
         counts += (
             f" {rest or f'{len(missing):,} effects are missing: restore_database --apply-again makes them again.'}"
         )
-    return Report(data, counts, lines=_lines(missing))
+    error = f"{counts} {'; '.join(problems)}" if problems else None
+    return Report(data, counts, error, _lines(missing))
 
 
 def _lines(missing: list[Missing]) -> list[str]:
