@@ -7,7 +7,7 @@ and kept with their moment, so that opening the page asks OmniChat's database no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -135,10 +135,15 @@ class Figures:
     most_active: list[tuple[str, str, int, int]]
 
 
-def figures() -> Figures | None:
-    """The figures that were kept last; None where none were counted yet. One query."""
-    kept = Summary.objects.using(CONSOLE).filter(name=FIGURES).first()
-    return None if kept is None else _figures(kept)
+def summaries(*names: str) -> dict[str, Summary]:
+    """What is kept under these names, as far as it is. One query."""
+    return Summary.objects.using(CONSOLE).in_bulk(names)
+
+
+def figures(kept: Mapping[str, Summary] | None = None) -> Figures | None:
+    """The figures that were kept last, of `summaries` where they were read; None where none were counted yet."""
+    found = (summaries(FIGURES) if kept is None else kept).get(FIGURES)
+    return None if found is None else _figures(found)
 
 
 def _figures(kept: Summary) -> Figures:
