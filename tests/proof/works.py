@@ -173,28 +173,20 @@ def grant_whole(round: int) -> list[str]:
 
 
 def grant_file(round: int) -> None:
-    """A file of grants, worked off in portions of ten from its first row, as a job does that lost its place."""
-    from django.contrib.auth.models import User
-
+    """A file of grants, worked off from its first row, as a job does that lost its place."""
     from console import grant_bulk
-    from console.models import GrantBulk
 
-    grant_bulk.PORTION = 10
-    settings.GRANT_LIMITS = {"Proof": {"grant": None, "day": None, "recipient": None}}
-    person, _ = User.objects.get_or_create(username="proof", defaults={"is_superuser": True, "is_staff": True})
-    name = f"round-{round}.csv"
-    bulk = GrantBulk.objects.filter(file_name=name).first()
-    if bulk is None:
-        content = "user,units,reason\n" + "".join(f"{user},5,round {round}\n" for user in USERS[:40])
-        options: dict[str, Any] = {"category": "test", "text": "", "ticket": "", "expires_on": None}
-        bulk, _ = grant_bulk.preview_file(name, content.encode(), by=person, **options)
-    grant_bulk.work_off(bulk, 0, lambda done: None)
+    grant_bulk.work_off(bulk_of(round, f"round-{round}.csv"), 0, lambda done: None)
 
 
 def grant_file_whole(round: int) -> list[str]:
+    return granted_whole(f"round-{round}.csv")
+
+
+def granted_whole(name: str) -> list[str]:
     from console.models import Grant
 
-    given = Grant.objects.filter(bulk__file_name=f"round-{round}.csv")
+    given = Grant.objects.filter(bulk__file_name=name)
     ids = json.dumps([f"grant:{grant.pk}" for grant in given])
     ours = "id IN (SELECT value FROM json_each(%s))"
     found = rows(f"SELECT count(*), count(DISTINCT user_id), sum(amount) FROM battery_transactions WHERE {ours}", ids)
@@ -202,7 +194,84 @@ def grant_file_whole(round: int) -> list[str]:
     return [*wrong("grants of the file", found, [(40, 40, 200)]), *wrong("their states", states, ["APPLIED"])]
 
 
+def person() -> Any:
+    from django.contrib.auth.models import User
+
+    settings.GRANT_LIMITS = {"Proof": {"grant": None, "day": None, "recipient": None}}
+    return User.objects.get_or_create(username="proof", defaults={"is_superuser": True, "is_staff": True})[0]
+
+
+def bulk_of(round: int, name: str) -> Any:
+    """A previewed file of forty grants, to be granted in portions of ten."""
+    from console import grant_bulk
+    from console.models import GrantBulk
+
+    grant_bulk.PORTION = 10
+    by = person()
+    bulk = GrantBulk.objects.filter(file_name=name).first()
+    if bulk is None:
+        content = "user,units,reason\n" + "".join(f"{user},5,{name} {round}\n" for user in USERS[:40])
+        options: dict[str, Any] = {"category": "test", "text": "", "ticket": "", "expires_on": None}
+        bulk, _ = grant_bulk.preview_file(name, content.encode(), by=by, **options)
+    return bulk
+
+
+def grant_job(round: int) -> None:
+    """A confirmed file, worked off by the runner of jobs, which takes up what a killed worker left."""
+    from django.utils import timezone
+    from django_tasks_db.models import DBTaskResult
+
+    from console import grant_bulk, jobs
+    from console.job_queue import reap
+
+    job = grant_bulk.confirm(bulk_of(round, f"job-{round}.csv"), by=person())
+    reap(timedelta(seconds=-1))
+    jobs.work_off()
+    # After trouble of a database it waits for some seconds.
+    while jobs.Job.objects.filter(pk=job.pk, state="queued").exists():
+        DBTaskResult.objects.update(run_after=timezone.now())
+        jobs.work_off()
+
+
+def grant_job_whole(round: int) -> list[str]:
+    from console.models import Job
+
+    states = sorted(Job.objects.filter(title=f"Grants of job-{round}.csv").values_list("state", flat=True))
+    return [*wrong("states of the job", states, ["done"]), *granted_whole(f"job-{round}.csv")]
+
+
+def take_back(round: int) -> None:
+    """Eight grants, of which three are reversed in part and all expire."""
+    from console import grant_expiry, grant_reversal, grants
+    from console.models import Grant
+
+    by, day, names = person(), day_of(round), [f"back-{round}-{n}" for n in range(8)]
+    wishes = [grants.Wish(USERS[n], "", 10, "test", "proof", key=name, expires_on=day) for n, name in enumerate(names)]
+    grants.apply(grants.decide(wishes, by=by))
+    grant_reversal.RESUMED_AFTER = timedelta(0)
+    grant_reversal.resume()
+    for each in Grant.objects.filter(key__in=names[:3], reversal_units=None):
+        grant_reversal.reverse(each, 4, by=by, text="proof")
+    grant_expiry.expire(day + timedelta(days=1))
+
+
+def take_back_whole(round: int) -> list[str]:
+    from console.models import Grant
+
+    given = list(Grant.objects.filter(key__startswith=f"back-{round}-").order_by("key"))
+    causes = [f"{cause}:{grant.pk}" for grant in given for cause in ("grant", "grant-reversal", "grant-expiry")]
+    units = rows(
+        "SELECT count(*), sum(amount) FROM battery_transactions WHERE id IN (SELECT value FROM json_each(%s))",
+        json.dumps(causes),
+    )
+    ended = [(grant.reversed_units, grant.expired_units) for grant in given]
+    expected = [(4, 6)] * 3 + [(None, 10)] * 5
+    return [*wrong("entries of grants and their ends", units, [(19, 0)]), *wrong("ends", ended, expected)]
+
+
 WORKS = {
+    "take back": Work(take_back, take_back_whole),
+    "grant job": Work(grant_job, grant_job_whole),
     "grant file": Work(grant_file, grant_file_whole),
     "bulk": Work(bulk, bulk_whole),
     "reset": Work(reset, reset_whole),
