@@ -120,6 +120,8 @@ class LoginAdmin(OwnFiltersMixin, UserAdmin):
         before = powers_of(User.objects.get(pk=form.instance.pk)) if change else {}
         before |= {name: form.initial[name] for name in form.changed_data if name in POWERS and name != "groups"}
         super().save_related(request, form, formsets, change)
+        if not change and form.instance.has_usable_password():
+            policy.owe_password(form.instance, by=login(request))
         after = powers_of(form.instance)
         if before != after:
             StaffEvent.objects.create(
@@ -155,7 +157,7 @@ class RoleAdmin(OwnFiltersMixin, GroupAdmin):
 
 @admin.register(StaffEvent)
 class StaffEventAdmin(OwnFiltersMixin, admin.ModelAdmin):
-    list_display = ("at", "staff", "action", "subject")
+    list_display = ("when", "staff", "action", "subject")
     list_filter = ("action",)
     filter_parameters = ("action",)
     search_fields = ("=subject", "=staff__username")
@@ -163,7 +165,8 @@ class StaffEventAdmin(OwnFiltersMixin, admin.ModelAdmin):
     list_select_related = ("staff",)
     list_per_page = 50
     show_full_result_count = False
-    fields = ("at", "staff", "action", "subject", "details")
+    fields = ("when", "staff", "action", "subject", "details")
+    when = cells.column("at", cells.moment, heading="when", sort="at")
     details = cells.column("detail", cells.json_block)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

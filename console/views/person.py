@@ -21,6 +21,7 @@ from console.changelist import login
 from console.models import Job, StaffEvent
 from console.person import DELETE, EXPORT, EXPORT_KIND, deletion_url, export_url, is_deleted, last_deletion
 from console.person_tables import count_rows
+from console.signin.fresh import require_fresh
 from database.router import CONSOLE
 
 
@@ -30,6 +31,8 @@ def export_page(request: HttpRequest, user_id: str) -> HttpResponse:
     account = _account(request, user_id, EXPORT)
     key = str(account.user.pk)
     if request.method == "POST":
+        if stale := require_fresh(request):
+            return stale
         person_export.ask(key, by=login(request))
         return redirect(export_url(key))
     jobs = person_export.exports_of(key, login(request))[: person_export.MOST]
@@ -43,6 +46,8 @@ def export_file(request: HttpRequest, pk: int) -> HttpResponseBase:
     job = get_object_or_404(Job.objects.using(CONSOLE), pk=pk, kind=EXPORT_KIND)
     if job.actor_id != request.user.pk or not request.user.has_perm(EXPORT):
         raise PermissionDenied
+    if stale := require_fresh(request):
+        return stale
     user_id, name = job.arguments["user"], person_export.file_of(job)
     if name is None:
         messages.warning(request, gettext("This file is no longer kept: ask for another."))
@@ -59,6 +64,8 @@ def export_file(request: HttpRequest, pk: int) -> HttpResponseBase:
 def deletion_page(request: HttpRequest, user_id: str) -> HttpResponse:
     """GET shows what goes and what stays; POST with the email typed begins it. Two queries to OmniChat's database."""
     account = _account(request, user_id, DELETE)
+    if stale := require_fresh(request):
+        return stale
     key, refusal = str(account.user.pk), ""
     if request.method == "POST":
         try:
@@ -102,17 +109,16 @@ def _page(
 
 
 def _fate(counts: dict[str, int]) -> list[tuple[str, int, str, bool]]:
-    """What becomes of the rows of each table: its name, how many, what is done, and whether it is deletion."""
-    made_up = gettext("stays for the ledger's sake, with a made-up email and name, and no picture")
-    money = gettext("stays: accounting has to be able to show it")
+    """What becomes of the rows of each table: its name, how many, in words, and whether they go."""
+    money = gettext("accounting has to be able to show it")
     return [
-        (gettext("Messages"), counts["messages"], gettext("deleted, with their contents"), True),
-        (gettext("Conversations"), counts["conversations"], gettext("deleted"), True),
-        (gettext("Usage, call by call"), counts["api_usage"], gettext("stays; which message it was for goes"), False),
-        (gettext("Usage, day by day"), counts["daily_usage_summary"], gettext("stays: figures without words"), False),
-        (gettext("Profile"), counts["users"], made_up, False),
+        (gettext("Messages"), counts["messages"], gettext("with their contents"), True),
+        (gettext("Conversations"), counts["conversations"], gettext("with their titles"), True),
+        (gettext("Usage, call by call"), counts["api_usage"], gettext("which message it was for goes"), False),
+        (gettext("Usage, day by day"), counts["daily_usage_summary"], gettext("figures without words"), False),
+        (gettext("Profile"), counts["users"], gettext("with a made-up email and name, and no picture"), False),
         (gettext("Subscriptions"), counts["user_subscriptions"], money, False),
         (gettext("Battery"), counts["user_battery"], money, False),
         (gettext("Ledger"), counts["battery_transactions"], money, False),
-        (gettext("Audit log"), counts["audit_logs"], gettext("stays; names, emails and titles in it go"), False),
+        (gettext("Audit log"), counts["audit_logs"], gettext("names, emails and titles in it go"), False),
     ]
