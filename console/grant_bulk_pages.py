@@ -16,6 +16,7 @@ from console.grant_files import Line, Verdict, counts
 from console.grant_forms import FileForm, ReasonForm, SelectedForm
 from console.grants import GrantRefused
 from console.models import Grant, GrantBulk
+from console.signin.fresh import LARGE_GRANT, require_fresh
 from database.import_files import MAX_BYTES, MAX_ROWS, TOO_LARGE, BadFile
 from database.router import CONSOLE
 
@@ -43,6 +44,8 @@ class BulkPages(Base):
         """GET asks for a file, POST shows what would become of each of its rows, or of each of `users`."""
         if not self.has_add_permission(request):
             raise PermissionDenied
+        if stale := require_fresh(request):
+            return stale
         if request.method != "POST":
             return self._ask_bulk(request, FileForm())
         form: ReasonForm = SelectedForm(request.POST) if "users" in request.POST else FileForm(*_sent(request))
@@ -100,6 +103,8 @@ class BulkPages(Base):
         if bulk is None:
             messages.error(request, SWEPT)
             return HttpResponseRedirect("../")
+        if sum(row["units"] for row in bulk.rows) > LARGE_GRANT and (stale := require_fresh(request)):
+            return stale
         try:
             job = grant_bulk.confirm(bulk, by=login(request))
         except GrantRefused as refused:

@@ -24,6 +24,7 @@ from console.grant_limits import RECIPIENT_DAYS, Purse
 from console.grant_queue import Settled, settle, waiting_for
 from console.grants import GrantRefused, KeyUsed, Wish
 from console.models import Grant
+from console.signin.fresh import LARGE_GRANT, require_fresh
 from d1.errors import OutcomeUnknown
 from database import cells
 from database.router import CONSOLE
@@ -56,6 +57,8 @@ class GrantPages(Base):
         form = GiveForm(request.POST)
         if not form.is_valid() or request.POST.get("step") == "edit":
             return self._ask(request, form)
+        if form.cleaned_data["units"] > LARGE_GRANT and (stale := require_fresh(request)):
+            return stale
         user = self._recipient(form)
         if user is None:
             return self._ask(request, form)
@@ -126,7 +129,7 @@ class GrantPages(Base):
             raise PermissionDenied
         form = DecisionForm(request.POST) if request.method == "POST" else None
         if form and form.is_valid():
-            return self._settle(request, form)
+            return require_fresh(request) or self._settle(request, form)
         # The rows of a bulk are megabytes, and would come with each of its grants.
         waiting = waiting.select_related("requested_by", "bulk").defer("bulk__rows")
         rows = list(waiting.order_by("requested_at")[: QUEUED + 1])

@@ -88,6 +88,7 @@ class ExchangeMixin(Base):
         """GET offers the formats, POST gives the file of all rows that the list in the address would show."""
         if not self.has_export_permission(request):
             raise PermissionDenied
+        exchange.export_asked.send(self.model, request=request)
         learn_missing_fields(self.model)
         columns = self._columns(request)
         chosen = export_files.FORMATS.get(request.POST.get("format", ""))

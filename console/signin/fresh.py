@@ -27,6 +27,14 @@ from console.signin.sessions import facts
 FRESH = 10 * 60
 
 
+#: Units above which one grant, or those of a file together, ask for a fresh sign-in.
+LARGE_GRANT = 10_000
+
+
+class NotFresh(Exception):
+    """Raised where no answer can be given back; the gate answers as `require_fresh` does."""
+
+
 def is_fresh(request: HttpRequest) -> bool:
     """Whether whoever asks gave a password or second factor within ten minutes."""
     return time.time() - float(facts(request).get("fresh", 0)) < FRESH
@@ -52,6 +60,12 @@ def _way_back(request: HttpRequest) -> str:
     if request.method != "GET" and url_has_allowed_host_and_scheme(referer, hosts, request.is_secure()):
         return referer
     return request.get_full_path()
+
+
+def check_export(*, request: HttpRequest, **signal: Any) -> None:
+    """Listens to `database.exchange.export_asked`."""
+    if not is_fresh(request):
+        raise NotFresh
 
 
 def fresh_required(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from console.signin import access, sessions
+from console.signin.fresh import NotFresh, require_fresh
 from console.signin.oidc import staff_of
 
 #: Open to every session, so that one can always leave.
@@ -49,6 +50,9 @@ class SignInGate:
             sessions.note_use(request)
         return _owed(request)
 
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return require_fresh(request) if isinstance(exception, NotFresh) else None
+
 
 def by_access(request: HttpRequest) -> HttpResponse | None:
     """Each request is to come through Access, and to be of who is signed in."""
@@ -58,10 +62,12 @@ def by_access(request: HttpRequest) -> HttpResponse | None:
         return render(request, "admin/console/access_refused.html", status=403)
     except access.AccessUnreachable:
         return render(request, "admin/console/access_unreachable.html", status=503)
-    user = request.user
-    if user.is_authenticated and user.email.casefold() != identity.email.casefold():
-        logout(request)
     request.access_identity = identity  # type: ignore[attr-defined]
+    user = request.user
+    if user.is_authenticated and user.email.casefold() == identity.email.casefold():
+        return None
+    if user.is_authenticated:
+        logout(request)
     return None if staff_of(identity.email) else render(request, "admin/console/access_refused.html", status=403)
 
 

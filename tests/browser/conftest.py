@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Sessions end after half an hour without use, and after ten minutes some pages ask again who it is.
+FRESH = 8 * 60
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 LOOKS = {"light": ("desktop", "light"), "dark": ("desktop", "dark"), "phone": ("phone", "light")}
 
@@ -118,8 +121,8 @@ def _told(served: subprocess.Popen[str], folder: Path) -> Site:
 
 
 @pytest.fixture(scope="session")
-def sessions() -> dict[str, Any]:
-    """The cookies of each login, so that each logs in once."""
+def sessions() -> dict[str, tuple[Any, float]]:
+    """The cookies of each login and since when, so that each logs in once."""
     return {}
 
 
@@ -132,37 +135,43 @@ def watch() -> Iterator[Watch]:
 
 
 @pytest.fixture(scope="module")
-def contexts(chromium: Browser) -> dict[Any, BrowserContext]:
-    """One context for each role and look, so that what Chromium has fetched once it keeps."""
+def contexts(chromium: Browser) -> dict[Any, tuple[BrowserContext, float]]:
+    """One context for each role and look, so that what Chromium has fetched once it keeps; and since when logged in."""
     return {}
 
 
 @pytest.fixture
 def enter(
-    chromium: Browser, site: Site, contexts: dict[Any, BrowserContext], sessions: dict[str, Any], watch: Watch
+    chromium: Browser,
+    site: Site,
+    contexts: dict[Any, tuple[BrowserContext, float]],
+    sessions: dict[str, tuple[Any, float]],
+    watch: Watch,
 ) -> Iterator[Callable[..., Page]]:
-    """`enter("support", "dark")` is a page of Chromium, logged in, in one of the three looks."""
+    """`enter("support", "dark")` is a page of Chromium, freshly logged in, in one of the three looks."""
     opened: list[Page] = []
 
-    def context_of(role: str | None, look: str, options: dict[str, Any]) -> BrowserContext:
+    def context_of(role: str | None, look: str, options: dict[str, Any]) -> tuple[BrowserContext, float]:
         size, scheme = LOOKS[look]
         options = {"timezone_id": "Europe/Berlin", "locale": "en-GB", "color_scheme": scheme, **options}
-        context = chromium.new_context(
-            viewport=SIZES[size], base_url=site.url, storage_state=sessions.get(role or ""), **options
-        )
+        state, since = sessions.get(role or "", (None, 0.0))
+        context = chromium.new_context(viewport=SIZES[size], base_url=site.url, storage_state=state, **options)
         context.set_default_timeout(15_000)
-        return context
+        return context, since
 
     def enter(role: str | None, look: str = "light", **options: Any) -> Page:
         key = (role, look, *sorted(map(str, options.items())))
         if key not in contexts:
             contexts[key] = context_of(role, look, options)
-        page = contexts[key].new_page()
+        context, since = contexts[key]
+        page = context.new_page()
         opened.append(page)
         watch.follow(page)
-        if role and role not in sessions:
+        if role and (not since or time.monotonic() - since > FRESH):
+            context.clear_cookies()
             log_in(page, role, site.passwords[role])
-            sessions[role] = contexts[key].storage_state()
+            contexts[key] = context, time.monotonic()
+            sessions[role] = context.storage_state(), time.monotonic()
         return page
 
     yield enter

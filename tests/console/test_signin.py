@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from allauth.usersessions.models import UserSession
@@ -10,10 +11,12 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
+from chat.models import User as Account
 from console.models import StaffEvent
-from console.roles import OPERATOR, SUPPORT
+from console.roles import BILLING, OPERATOR, SUPPORT
 from console.signin import throttle
 from console.signin.adapters import AccountAdapter
+from console.signin.fresh import LARGE_GRANT
 from console.signin.models import OwedPassword, SecondFactorRule, SignInAttempt
 from database.backup_console import backed_up_models
 from tests.signin_people import (
@@ -281,6 +284,16 @@ def test_a_password_that_another_set_has_to_be_changed_before_anything_else(alic
     assert StaffEvent.objects.filter(action="staff.password", subject="alice").count() == 1
 
 
+def test_the_password_of_a_new_login_has_to_be_changed_too() -> None:
+    operator = signed_in(person("olga", OPERATOR))
+    form = {"username": "nora", "password1": "first-day-77", "password2": "first-day-77", "usable_password": "true"}
+    assert operator.post(reverse("admin:auth_user_add"), form).status_code == 302
+    User.objects.filter(username="nora").update(is_staff=True)
+    nora = Client()
+    sign_in(nora, "nora", "first-day-77")
+    assert nora.get(INDEX).url == reverse("admin:password_change")
+
+
 # A fresh sign-in
 
 
@@ -354,3 +367,50 @@ def test_rules_are_of_operators_and_leave_an_event(alice: User) -> None:
     assert list(SecondFactorRule.objects.values_list("pk", flat=True)) == ["Support"]
     event = StaffEvent.objects.get(action="sign_in.policy")
     assert event.detail == {"before": [], "after": ["Support"]}
+
+
+GUARDED = {
+    "a list as a file": ("/admin/chat/user/export/", {"format": "csv"}),
+    "grants as a file": ("/admin/console/grant/export/", {}),
+    "a ledger as a file": ("/admin/billing/batterytransaction/ledger/u1/export/", {}),
+    "a person's data": ("/admin/account/u1/export/", {}),
+    "a person's deletion": ("/admin/account/u1/delete/", {"email": "u1@example.com"}),
+    "roles of somebody": ("/admin/auth/user/1/change/", {}),
+    "a new login": ("/admin/auth/user/add/", {}),
+    "grants from a file": ("/admin/console/grant/bulk/", {}),
+    "who needs a second factor": ("/admin/security/second-factor-policy/", {"role": "Support"}),
+}
+
+
+@pytest.mark.parametrize(("page", "form"), GUARDED.values(), ids=GUARDED)
+def test_what_gives_much_away_asks_for_a_fresh_sign_in(
+    alice: User, pass_time: Clock, page: str, form: dict[str, str]
+) -> None:
+    Account.objects.create(id="u1", email="u1@example.com")
+    client = signed_in(person("root", is_superuser=True))
+    before = StaffEvent.objects.count()
+    pass_time(10 * 60 + 1)
+    answer = client.post(page, form)
+    assert answer.status_code == 302
+    assert answer.url.startswith(reverse("account_reauthenticate"))
+    assert StaffEvent.objects.count() == before
+    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+    again = client.post(page, form)
+    assert not getattr(again, "url", "").startswith(reverse("account_reauthenticate"))
+
+
+@pytest.mark.parametrize(("units", "is_asked"), [(LARGE_GRANT, False), (LARGE_GRANT + 1, True)])
+def test_a_large_grant_asks_for_a_fresh_sign_in(pass_time: Clock, units: int, is_asked: bool) -> None:
+    Account.objects.create(id="u1", email="u1@example.com")
+    client = signed_in(person("bill", BILLING))
+    pass_time(10 * 60 + 1)
+    page = reverse("admin:console_grant_add")
+    form = {
+        "user": "u1",
+        "units": units,
+        "category": "goodwill",
+        "text": "They waited for a week.",
+        "key": str(uuid4()),
+    }
+    answer = client.post(page, form)
+    assert getattr(answer, "url", "").startswith(reverse("account_reauthenticate")) == is_asked

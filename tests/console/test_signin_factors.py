@@ -285,3 +285,12 @@ def test_a_passkey_of_one_device_signs_in_alone(client: Client) -> None:
     """That it does is shown in a browser; here, that the options name nobody."""
     answer = client.get(reverse("mfa_login_webauthn"), headers={"Accept": "application/json"})
     assert answer.json()["request_options"]["publicKey"]["allowCredentials"] == []
+
+
+def test_the_page_of_a_login_leads_to_the_removal_where_one_may(alice: User, olga: User) -> None:
+    link = reverse("remove_factors", args=[alice.pk])
+    pages = [reverse("admin:auth_user_change", args=[one.pk]) for one in (alice, olga)]
+    client = signed_in(olga)
+    assert link in client.get(pages[0]).content.decode()
+    assert "/remove/" not in client.get(pages[1]).content.decode()
+    assert link not in signed_in(person("ann", AUDITOR)).get(pages[0]).content.decode()
