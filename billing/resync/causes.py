@@ -94,4 +94,5 @@ def _periods(subscription: dict[str, Any]) -> int:
     last = shapes.period(subscription)[0] or start
     prices = shapes.subscription_prices(subscription)
     months = _MONTHS.get(str(shapes.dig(prices[0], "recurring", "interval")) if prices else "", 1)
-    return 1 + max(0, round((last - start) / (_MONTH_SECONDS * months)))
+    # A tenth more: months differ in length.
+    return 1 + max(0, int((last - start) / (_MONTH_SECONDS * months) + 0.1))

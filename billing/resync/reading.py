@@ -1,7 +1,8 @@
 """Stripe's lists, read by hundreds in several windows of `created` at once, into the scratch file.
 
-How objects lie in time is not known, so a window that has more is split while fewer than `WINDOWS` are under way: its
-older half becomes a window of its own. Each page and where its window stands are kept in one transaction.
+How objects lie in time is not known, so a window that has more is cut while fewer than `WINDOWS` are under way: what is
+older than its next dozen of pages becomes a window of its own. Each page is kept in one transaction with where its
+window stands.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from billing.resync.scratch import Scratch
 from billing.stripe_api import Stripe, StripeDown, StripeRefused, StripeTrouble
 
 WINDOWS = 8
+#: A window is cut off behind so many pages, if objects go on as close together as those of its first.
+PAGES_OF_A_WINDOW = 12
 #: Payments outside Checkout are looked for so far back; those that came by Checkout, whatever their age.
 DAYS_OF_PAYMENTS = 35
 #: Stripe began in 2011.
 _OLDEST = 1_293_840_000
-_SPLITS = 20
+_SPLITS = 500
 
 
 class ListTrouble(StripeTrouble):
@@ -118,20 +121,19 @@ class _Reading:
         db = self.scratch.db
         db.execute("BEGIN")
         self.scratch.keep(window.listed.kind, kept)
-        going = self._next(after, is_idle=is_idle) if page.get("has_more") and found else []
+        going = self._next(after, _span(found), is_idle=is_idle) if page.get("has_more") and found else []
         if not going:
             db.execute("UPDATE windows SET done = 1 WHERE number = ?", [window.number])
         db.execute("COMMIT")
         self.advance(len(found))
         return going
 
-    def _next(self, window: Window, *, is_idle: bool) -> list[Window]:
-        """The window itself, and where hands are free its older half as another."""
-        kind, edge = window.listed.kind, window.edge or window.low
-        going = [window]
-        if is_idle and edge - window.low > 3600 and self.splits.get(kind, 0) < _SPLITS:
+    def _next(self, window: Window, span: int, *, is_idle: bool) -> list[Window]:
+        """The window itself, and where hands are free what is older than its next pages as another."""
+        kind, going = window.listed.kind, [window]
+        middle = (window.edge or 0) - PAGES_OF_A_WINDOW * span
+        if is_idle and span and middle > window.low and self.splits.get(kind, 0) < _SPLITS:
             self.splits[kind] = self.splits.get(kind, 0) + 1
-            middle = (window.low + edge) // 2
             row = self.scratch.db.execute(
                 "INSERT INTO windows (kind, low, high) VALUES (?, ?, ?)", [kind, window.low, middle]
             )
@@ -142,6 +144,11 @@ class _Reading:
             [going[0].low, window.cursor, window.edge, window.number],
         )
         return going
+
+
+def _span(found: list[Any]) -> int:
+    """Seconds that a page covers."""
+    return shapes.cents(found[0].get("created")) - shapes.cents(found[-1].get("created"))
 
 
 def _answer(answered: Future[dict[str, Any] | None]) -> dict[str, Any] | None:

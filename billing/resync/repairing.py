@@ -31,7 +31,7 @@ from database.transactions import run_batch
 #: Accounts of one transaction.
 BATCH = 50
 #: Up to so many accounts are read anew before they are mended, whatever happened.
-ALL_ANEW = 40
+ALL_ANEW = 20
 
 
 def judge(scratch: Scratch, snapshot: Snapshot, advance: Callable[[int], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -18,7 +19,7 @@ from billing.resync.choosing import MOST_SINGLY, changed_users, missing_users, r
 from billing.resync.comparing import Comparing, read_plans
 from billing.resync.kinds import FOUND, REPAIR
 from billing.resync.plans import compare_plans
-from billing.resync.reading import INVOICES, ListTrouble, read_lists
+from billing.resync.reading import INVOICES, WINDOWS, ListTrouble, read_lists
 from billing.resync.scratch import Difference, Scratch
 from billing.resync.snapshot import Snapshot
 from billing.stripe_api import Stripe, stripe_of_settings
@@ -142,18 +143,30 @@ class Resync:
             read_accounts(self.stripe, self.scratch, users, _counter("Reading Stripe", 0, len(users), progress))
 
     def _read_invoices(self, progress: Progress) -> None:
-        """All at once, where many customers' are needed."""
-        sql = (
-            "SELECT count(*) FROM suspects WHERE state = 'new' AND (needs LIKE '%invoices%' OR needs LIKE '%reversed%')"
-        )
-        if self.scratch.db.execute(sql).fetchone()[0] < INVOICES_LISTED_FROM or self.scratch.get("invoices"):
+        """Of each suspect who needs them, or all at once where these are many."""
+        if self.scratch.get("invoices"):
             return
-        wanted = {customer for (customer,) in self.scratch.db.execute("SELECT customer FROM suspects")}
-        read_lists(
-            self.stripe, self.scratch, [INVOICES], advance=_counter("Reading invoices", 0, None, progress),
-            sorted_out=lambda invoice: invoice.get("customer") not in wanted,
-        )  # fmt: skip
-        self.scratch.set("invoices", True)
+        sql = (
+            "SELECT customer FROM suspects WHERE state = 'new' AND (needs LIKE '%invoices%' OR needs LIKE '%reversed%')"
+        )
+        wanted = {customer for (customer,) in self.scratch.db.execute(sql) if customer}
+        if len(wanted) >= INVOICES_LISTED_FROM:
+            read_lists(
+                self.stripe, self.scratch, [INVOICES], advance=_counter("Reading invoices", 0, None, progress),
+                sorted_out=lambda invoice: invoice.get("customer") not in wanted,
+            )  # fmt: skip
+            self.scratch.set("invoices", True)
+            return
+        advance = _counter("Reading invoices", 0, len(wanted), progress)
+        left = sorted(customer for customer in wanted if not self.scratch.get(f"invoices:{customer}"))
+        with ThreadPoolExecutor(WINDOWS) as pool:
+            for customer, invoices in zip(left, pool.map(self._invoices_of, left), strict=True):
+                self.scratch.keep("invoice", invoices)
+                self.scratch.set(f"invoices:{customer}", True)
+                advance(1)
+
+    def _invoices_of(self, customer: str) -> list[dict[str, Any]]:
+        return list(self.stripe.list(INVOICES.path, customer=customer, **INVOICES.params))
 
     def repair(self, *, by: Actor, progress: Progress = silent, **audit_metadata: Any) -> None:
         """Mend what `find` named. Where STRIPE_EFFECTS is `observe`, and in a dry run, nothing."""
