@@ -17,8 +17,8 @@ from django.utils import timezone
 from billing.allowance import today
 from billing.models import UserBattery
 from chat.models import User as Account
-from console import grants
-from console.models import Grant
+from console import grant_expiry, grants
+from console.models import Grant, Job
 from console.roles import AUDITOR, SUPPORT
 from d1.errors import OutcomeUnknown
 from database.models import AuditLog
@@ -147,6 +147,22 @@ def test_expired_grants_are_taken_back_once(run: Run) -> None:
     Grant.objects.update(expires_on=today() - timedelta(days=1))
     assert run("expire_grants") == ({"expired": 1, "units": 70, "resumed": 0}, 0)
     assert run("expire_grants") == ({"expired": 0, "units": 0, "resumed": 0}, 0)
+
+
+def test_expiry_by_the_command_is_a_job_whose_trouble_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("grant_battery", "u1", "70", "--reason", "x", "--expires", str(today()))
+    Grant.objects.update(expires_on=today() - timedelta(days=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(grant_expiry, "post", MagicMock(side_effect=OutcomeUnknown("The outcome is unknown.")))
+        said, code = run("expire_grants")
+    assert (code, said["expired"]) == (1, 0)
+    assert "unknown" in said["error"]
+    assert run("expire_grants")[0]["units"] == 70
+    jobs = Job.objects.order_by("pk")
+    assert [(job.state, job.in_command, job.result) for job in jobs] == [
+        ("failed", True, None),
+        ("done", True, {"expired": 1, "units": 70}),
+    ]
 
 
 def test_it_resumes_what_a_crash_left(run: Run) -> None:

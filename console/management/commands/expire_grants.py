@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from console import grant_expiry, grant_reversal, grants
+from console import grant_reversal, grants, jobs
+from console.models import JobState
 from database.commands import OperatorCommand, Report
 
 
@@ -14,7 +15,11 @@ class Command(OperatorCommand):
     def run(self, **options: Any) -> Report:
         resumed = grants.resume() + grant_reversal.resume()
         with self.progress("Expired grants") as bar:
-            done = grant_expiry.expire(advance=lambda sums: bar.update(bar.task_ids[0], completed=sums.expired))
-        data = {"expired": done.expired, "units": done.units, "resumed": resumed}
-        counts = f"{done.expired:,} grants expired, {done.units:,} units were taken back; {resumed:,} resumed."
-        return Report(data, counts)
+            job = jobs.run_here(
+                "grants.expire", {}, by=None, progress=lambda done, total: bar.update(bar.task_ids[0], completed=done)
+            )
+        done = {"expired": 0, "units": 0, **(job.result or {})}
+        data = {**done, "resumed": resumed}
+        counts = f"{done['expired']:,} grants expired, {done['units']:,} units were taken back; {resumed:,} resumed."
+        error = None if job.state == JobState.DONE else job.error or "It was stopped: run it again."
+        return Report(data, counts, error)
