@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -132,6 +132,11 @@ def test_the_queue_does_not_read_the_rows_of_a_bulk_with_each_of_its_grants() ->
         client_of(bob).get(grants[0].get_absolute_url())
     assert "selected users" in page.content.decode()
     assert not [query["sql"] for query in queries.captured_queries if '"rows"' in query["sql"]]
+
+
+def test_who_decides_sees_the_last_day() -> None:
+    decide([Wish("u1", "", 9_000, "goodwill", "x", expires_on=date(2026, 3, 1))], by=person("alice", SUPPORT))
+    assert '<time datetime="2026-03-01">' in client_of(person("bob", BILLING)).get(QUEUE).content.decode()
 
 
 def test_nobody_approves_their_own_by_a_second_login_of_the_same_email() -> None:
