@@ -27,6 +27,7 @@ from database.backup_tables import Shape
 from database.restore_archive import fill_from_archive
 from database.restore_build import RestoreError, check, open_build
 from database.router import OMNICHAT
+from database.soundness import damage
 
 _READ_BYTES = 1024 * 1024
 
@@ -173,9 +174,8 @@ def _hash(source: SQLiteSource, shape: Shape, member: Member) -> str:
 
 
 def _integrity(database: sqlite3.Connection) -> Iterator[str]:
-    for (text,) in database.execute("PRAGMA integrity_check(5)"):
-        if text != "ok":
-            yield f"the restored database is damaged: {text}"
+    for text in damage(database.execute, "integrity_check", 5):
+        yield f"the restored database is damaged: {text}"
 
 
 def _note(backups: Backups, record: dict[str, Any] | None, found: Verified) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from django.apps import apps
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from database.backup_tables import quoted
 from database.fields import DayField, InstantField, JSONTextField
 from database.identifiers import KINDS
 from database.schema import Schema, Table
@@ -124,12 +125,12 @@ def _of_models() -> Iterator[Rule]:
 
 def count_rows(connection: BaseDatabaseWrapper, schema: Schema) -> dict[str, Extent]:
     """Rows of each table and the rowids that they span, by key in `schema.tables`."""
-    quote, extents = connection.ops.quote_name, {}
+    extents = {}
     for keys in _packed(list(schema.tables), lambda key: 1, _SUBQUERIES_AT_ONCE):
         terms = []
         for table in map(schema.tables.__getitem__, keys):
             span = "NULL, NULL" if table.without_rowid else "min(rowid), max(rowid)"
-            terms.append(f"(SELECT json_array(count(*), {span}) FROM {quote(table.name)})")  # noqa: S608
+            terms.append(f"(SELECT json_array(count(*), {span}) FROM {quoted(table.name)})")  # noqa: S608
         for key, extent in zip(keys, _one_row(connection, terms), strict=True):
             extents[key] = Extent(*json.loads(extent))
     return extents

@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from database.soundness import damage
+
 #: The file that a restore makes beside a SQLite database; a killed restore leaves it, the next one takes it away.
 SUFFIX = ".restoring"
 CACHE_KIB = 32 * 1024
@@ -114,14 +116,9 @@ def check(database: sqlite3.Connection, contents: Contents) -> list[str]:
                 f"The backup says {expected:,} rows of {table}, and has {found:,}: it is damaged. Nothing was touched."
             )
             raise RestoreError(text)
-    # Some SQLites' quick_check, 3.40 for one, sees NULLs in sound WITHOUT ROWID tables; the thorough check does not.
-    if _damage(database, "quick_check") and (damage := _damage(database, "integrity_check")):
-        raise RestoreError(f"What was built of the backup is damaged: {damage[0]}. Nothing was touched.")
+    if found := damage(database.execute, "quick_check", 1):
+        raise RestoreError(f"What was built of the backup is damaged: {found[0]}. Nothing was touched.")
     return list(violations(database))
-
-
-def _damage(database: sqlite3.Connection, pragma: str) -> list[str]:
-    return [text for (text,) in database.execute(f"PRAGMA {pragma}(5)") if text != "ok"]
 
 
 def violations(database: sqlite3.Connection, tables: Iterable[str] = ()) -> Iterator[str]:

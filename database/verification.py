@@ -17,6 +17,7 @@ from database.migration_log import Log, read_log
 from database.migrations import Migration, MigrationError
 from database.oddities import Extent, Oddity, count_oddities, count_rows, look_closer
 from database.schema import Schema, read_schema
+from database.soundness import damage, damage_of_d1
 from database.transactions import is_d1
 
 #: So many violations of foreign keys are listed; all are counted.
@@ -205,10 +206,15 @@ def _disagreement(version: int, name: str | None, problem: str, expected: Any, f
 
 def _integrity(connection: BaseDatabaseWrapper, *, thorough: bool) -> list[str]:
     """What the engine itself says is damaged. D1 allows quick_check alone, which leaves out the order of indexes."""
-    check = "integrity_check" if thorough and not is_d1(connection) else "quick_check"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM pragma_{check} LIMIT 20")  # noqa: S608
-        return [text for (text,) in cursor.fetchall() if text != "ok"]
+
+        def query(sql: str) -> list[Any]:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+        if is_d1(connection):
+            return damage_of_d1(query)
+        return damage(query, "integrity_check" if thorough else "quick_check")
 
 
 def _verify_keys(result: Verification, connection: BaseDatabaseWrapper) -> None:

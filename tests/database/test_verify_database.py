@@ -216,3 +216,10 @@ def test_without_a_key_or_a_server_it_says_what_to_do(file: Path, command: Comma
     )
     with pytest.raises(ClerkError, match="cannot be reached: look at the network and at CLERK_API_BASE"):
         Clerk("sk_test_1", "http://127.0.0.1:9/v1").existing(["user_1"])
+
+
+def test_a_table_with_any_name_is_counted(run: Callable[..., None], command: Command) -> None:
+    run('CREATE TABLE """it\'s"" 100%" ("a ""b""" TEXT)', 'INSERT INTO """it\'s"" 100%" VALUES (1), (2)')
+    code, said = command("verify_database")
+    assert said["tables"]['"it\'s" 100%'] == 2
+    assert code == 0
