@@ -23,7 +23,7 @@ from database.archive_values import Row
 from database.archive_writer import ArchiveWriter
 from database.backup_console import console_fields, console_models, console_moment, console_rows
 from database.backup_d1 import d1_source
-from database.backup_files import Backups
+from database.backup_files import Backups, NameTaken
 from database.backup_sqlite import BackupError, sqlite_source
 from database.backup_tables import Contents, Shape
 from database.transactions import is_d1
@@ -153,7 +153,7 @@ class Backup:
             for name, count in self.writer.oversized.items()
         ]
         return {
-            "created_at": self.moment.isoformat().replace("+00:00", "Z"),
+            "created_at": _text(self.moment),
             "source": {"engine": source.engine, "method": source.method, "name": _name(source.name)},
             "schema_version": _schema_version(source, rows),
             "single_moment": source.single_moment,
@@ -177,26 +177,40 @@ def make_backup(
     remark: Remark = lambda text: None,
 ) -> dict[str, Any]:
     """Back a database up, and give the record that `list_backups` shows. Raises BackupError; then nothing was kept."""
-    recipient = settings.BACKUP_AGE_RECIPIENT
-    name, moment = _free_name(backups, encrypted=bool(recipient))
+    name, moment = _free_name(backups, encrypted=bool(settings.BACKUP_AGE_RECIPIENT))
     with _spool(backups) as spool:
         writer = ArchiveWriter(spool, watch)
         with _opened(connection, wish, remark) as source:
             manifest = Backup(wish, source, writer, moment).gather()
         for warning in manifest["warnings"]:
             remark(warning)
-        chunks = _Chunks(writer.chunks(manifest))
-
-        def deliver(file: IO[bytes]) -> None:
-            if recipient:
-                encrypt(chunks, file, recipient)
-            else:
-                for chunk in chunks.left():
-                    file.write(chunk)
-
-        record = backups.add(name, deliver, record_of(manifest, encrypted=bool(recipient)))
+        record = _keep(backups, writer, manifest, name)
     backup_done.send_robust(sender=None, action="make", record=record)
     return record
+
+
+def _keep(backups: Backups, writer: ArchiveWriter, manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    recipient = settings.BACKUP_AGE_RECIPIENT
+
+    def deliver(file: IO[bytes]) -> None:
+        chunks = _Chunks(writer.chunks(manifest))
+        if recipient:
+            encrypt(chunks, file, recipient)
+        else:
+            for chunk in chunks.left():
+                file.write(chunk)
+
+    while True:
+        try:
+            return backups.add(name, deliver, record_of(manifest, encrypted=bool(recipient)))
+        except NameTaken:
+            # Another run began in the same second and was quicker.
+            name, moment = _free_name(backups, encrypted=bool(recipient))
+            manifest["created_at"] = _text(moment)
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def remove_backups(backups: Backups, names: Iterable[str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -32,6 +33,10 @@ _RECORD = ".json"
 _PARTIAL = ".partial"
 
 
+class NameTaken(Exception):
+    """Another backup has the name by now."""
+
+
 class Place(Protocol):
     """Where files are. Errors of reading and writing are told as BackupError."""
 
@@ -40,7 +45,8 @@ class Place(Protocol):
     def work_folder(self) -> Path | None:
         """Where there is room for temporary files; None for the system's folder."""
 
-    def put(self, name: str, deliver: Deliver) -> None: ...
+    def put(self, name: str, deliver: Deliver) -> None:
+        """Raises NameTaken rather than replace a file."""
 
     def put_small(self, name: str, data: bytes) -> None:
         """Replaces a file of the same name."""
@@ -83,20 +89,20 @@ class Folder:
         return self.path
 
     def put(self, name: str, deliver: Deliver) -> None:
-        self._put(name, deliver)
+        self._put(name, deliver, _first_name)
 
     def put_small(self, name: str, data: bytes) -> None:
         def deliver(file: IO[bytes]) -> None:
             file.write(data)
 
-        self._put(name, deliver)
+        self._put(name, deliver, os.replace)
 
-    def _put(self, name: str, deliver: Deliver) -> None:
+    def _put(self, name: str, deliver: Deliver, move: Callable[[Path, Path], None]) -> None:
         with self._aside(name) as (partial_path, file):
             deliver(file)
             file.flush()
             os.fsync(file.fileno())
-            os.replace(partial_path, self.path / name)
+            move(partial_path, self.path / name)
         self._sync()
 
     @contextmanager
@@ -104,9 +110,8 @@ class Folder:
         """A file under a name that no list shows. Those that a killed process left are removed on the way."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._remove_left()
-        path = self.path / f".{name}.{os.getpid()}{_PARTIAL}"
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600), "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path = self.path / f".{name}.{os.getpid()}.{threading.get_ident()}{_PARTIAL}"
+        with _locked(path) as file:
             try:
                 yield path, file
             finally:
@@ -139,6 +144,30 @@ class Folder:
         self._sync()
 
 
+def _locked(path: Path) -> IO[bytes]:
+    """A new file with a lock. Another run may take it for one that was left until it has that: then another is made."""
+    while True:
+        file = os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_TRUNC, 0o600), "wb")
+        with suppress(BlockingIOError, FileNotFoundError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
+
+
+def _first_name(aside: Path, name: Path) -> None:
+    """Give a file its name if no other has it."""
+    try:
+        os.link(aside, name)
+    except FileExistsError:
+        raise NameTaken(name.name) from None
+    except OSError:
+        # A file system without second names.
+        if name.exists():
+            raise NameTaken(name.name) from None
+        os.replace(aside, name)
+
+
 class DjangoPlace:
     """Any storage of Django's. It is handed a whole file, so that one that fails half-way leaves no record."""
 
@@ -152,10 +181,12 @@ class DjangoPlace:
         with tempfile.TemporaryFile() as file:
             deliver(file)
             file.seek(0)
+            if self._storage.exists(name):
+                raise NameTaken(name)
             kept = self._storage.save(name, File(file, name=name))
         if kept != name:
             self._storage.delete(kept)
-            raise BackupError(f"{self.text} already holds {name}.")
+            raise NameTaken(name)
 
     def put_small(self, name: str, data: bytes) -> None:
         """A storage that gives a second file another name has the old one removed first."""
@@ -184,7 +215,7 @@ class Backups:
         self.place = place
 
     def add(self, name: str, deliver: Deliver, record: dict[str, Any]) -> dict[str, Any]:
-        """Keep a file, then its record, to which its size and SHA-256 are added."""
+        """Keep a file, then its record, to which its size and SHA-256 are added. Raises NameTaken."""
         found: list[Hashing] = []
 
         def hashed(file: IO[bytes]) -> None:

@@ -19,8 +19,9 @@ from django.db import ConnectionHandler
 from django.test import override_settings
 from moto.server import ThreadedMotoServer
 
+from database import backup, backup_files
 from database.archive import read_archive
-from database.archive_format import file_name
+from database.archive_format import file_name, moment_of
 from database.backup import Wish, make_backup, remove_backups
 from database.backup_address import address
 from database.backup_files import Backups, Folder, backups_at
@@ -254,3 +255,45 @@ def test_a_removal_that_is_ended_leaves_nothing_that_is_listed(tmp_path: Path, m
     with pytest.raises(KeyboardInterrupt):
         backups.remove(NAME)
     assert (backups.records(), backups.unrecorded()) == ([], [NAME])
+
+
+def test_two_backups_of_one_second_are_two(live: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backups = backups_at(str(tmp_path / "kept"))
+    first: list[dict[str, Any]] = []
+    usual = backup._keep
+
+    def another_was_quicker(*words: Any) -> dict[str, Any]:
+        if not first:
+            first.append({})
+            first[0] = make_backup(live, backups_at(str(tmp_path / "kept")), Wish(console=False))
+        return usual(*words)
+
+    monkeypatch.setattr(backup, "_keep", another_was_quicker)
+    # Both saw that the name was free.
+    names = iter([NAME, NAME, NAME.replace("09Z", "10Z")])
+    monkeypatch.setattr(backup, "_free_name", lambda *_, **__: (name := next(names), moment_of(name)))
+    second = make_backup(live, backups, Wish(console=False))
+    assert second["backup"] != first[0]["backup"] == NAME
+    for record in backups.records():
+        with read_archive(tmp_path / "kept" / record["backup"]) as archive:
+            archive.check()
+            assert archive.manifest["created_at"] == record["created_at"]
+    assert len(backups.records()) == 2
+
+
+def test_a_file_that_another_run_took_for_a_left_one_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = backups_at(str(tmp_path)).place
+    usual, taken = backup_files.fcntl.flock, []
+
+    def flock(file: Any, how: int) -> None:
+        if not taken:
+            taken.append(next(tmp_path.glob(".*.partial")))
+            taken[0].unlink()
+        usual(file, how)
+
+    monkeypatch.setattr(backup_files.fcntl, "flock", flock)
+    folder.put_small("a.json", b"whole")
+    assert (tmp_path / "a.json").read_bytes() == b"whole"
+    assert len(taken) == 1
