@@ -23,11 +23,13 @@ from billing.ledger_correction import SETTLED, correct
 from database.audit import Actor
 from database.instants import EXPRESSION
 from database.router import OMNICHAT
-from database.transactions import run_batch
+from database.transactions import is_d1, run_batch
 from database.values import read_day
 
 #: Rows of each table that are read together, and those of the one user more who begins among them.
 PAGE_ROWS = 20_000
+#: Entries of one answer of D1, which comes whole: more than a page has, unless one user alone has more.
+ANSWER_ROWS = 2 * PAGE_ROWS
 #: Users that are read again together.
 AGAIN = 200
 
@@ -39,6 +41,8 @@ _LEDGER = f"""
 SELECT user_id, {_MOMENT}, id, type, amount, balance_after, CASE WHEN type <> 'usage' THEN metadata END
 FROM battery_transactions WHERE {{where}} ORDER BY user_id, {_MOMENT}, id
 """  # noqa: S608
+_AFTER = f"""{{where}} AND (user_id > %s OR user_id = %s AND (
+  coalesce({_MOMENT}, '') > %s OR coalesce({_MOMENT}, '') = %s AND id > %s))"""
 _BATTERY = "SELECT user_id, coalesce(total_balance, 0) FROM user_battery WHERE {where}"
 _CALLS = """
 SELECT user_id, substr(coalesce(date, created_at), 1, 10), sum(battery_used) FROM api_usage WHERE {where} GROUP BY 1, 2
@@ -101,20 +105,32 @@ def _audit_page(low: str, high: str | None, audit: Audit, advance: Callable[[int
     page = [low, high, high]
     balances, calls, summaries = (_select(sql.format(where=_RANGE), page) for sql in _READS[:3])
     suspects = []
-    with connections[OMNICHAT].chunked_cursor() as cursor:
-        cursor.execute(_LEDGER.format(where=_RANGE), page)
-        for book, findings in _judge(_streamed(cursor), dict(balances), _by_user(calls), _by_user(summaries)):
-            audit.users += 1
-            audit.rows += book.rows
-            advance(book.rows)
-            if findings:
-                suspects.append(book.user)
+    ledger = (_by_answers if is_d1(connections[OMNICHAT]) else _streamed)(page)
+    for book, findings in _judge(ledger, dict(balances), _by_user(calls), _by_user(summaries)):
+        audit.users += 1
+        audit.rows += book.rows
+        advance(book.rows)
+        if findings:
+            suspects.append(book.user)
     return suspects
 
 
-def _streamed(cursor: Any) -> Iterator[tuple[Any, ...]]:
-    while rows := cursor.fetchmany(2000):
+def _streamed(page: list[Any]) -> Iterator[tuple[Any, ...]]:
+    with connections[OMNICHAT].chunked_cursor() as cursor:
+        cursor.execute(_LEDGER.format(where=_RANGE), page)
+        while rows := cursor.fetchmany(2000):
+            yield from rows
+
+
+def _by_answers(page: list[Any]) -> Iterator[tuple[Any, ...]]:
+    """The same in several queries, so that one user's whole ledger does not come in one answer."""
+    first, further = (f"{_LEDGER.format(where=where)} LIMIT %s" for where in (_RANGE, _AFTER.format(where=_RANGE)))
+    rows = _select(first, [*page, ANSWER_ROWS])
+    while rows:
         yield from rows
+        user, moment, id, *_ = rows[-1]
+        after = [user, user, moment or "", moment or "", id, ANSWER_ROWS]
+        rows = _select(further, [*page, *after]) if len(rows) == ANSWER_ROWS else []
 
 
 def _select(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:

@@ -360,3 +360,18 @@ def test_a_database_without_tables_names_the_remedy(manage: Any):
         ended = manage(command, "--json")
         assert ended.returncode == 1
         assert "setup_database" in json.loads(ended.stdout)["error"]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
+def test_a_ledger_that_comes_in_several_answers_is_the_same(rows: int, monkeypatch: pytest.MonkeyPatch):
+    for user in ("alice", "bob"):
+        execute("INSERT INTO users (id, email) VALUES (%s, %s)", user, user)
+        for number in range(6):
+            moment = (None, "2026-11-22 10:00:00", "2026-11-22T10:00:00.000Z", "1763805600")[number % 4]
+            execute(
+                "INSERT INTO battery_transactions (id, user_id, type, amount, balance_after, created_at) "
+                "VALUES (%s, %s, 'bonus', 1, %s, %s)",
+                f"{user}{number}", user, number + 1, moment,
+            )  # fmt: skip
+    monkeypatch.setattr(ledger_audit, "ANSWER_ROWS", rows)
+    assert list(ledger_audit._by_answers(["", None, None])) == list(ledger_audit._streamed(["", None, None]))
