@@ -14,7 +14,7 @@ from typing import IO, Any
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from console.models import Grant, InboxEvent, Note, StaffEvent
+from console.models import Finding, Grant, InboxEvent, Note, StaffEvent
 from console.person_tables import PARTS, Part, pages
 from database.columns import missing_fields
 from database.exchange import exported, exported_json
@@ -30,7 +30,8 @@ What OmniChat holds of the person {user}, as of {moment}.
 
 omnichat/  what OmniChat's database has: the profile, conversations and messages, subscriptions, the battery and its
            ledger, usage by call and by day, and the audit log
-console/   what the staff's console has: grants, notes, what staff did, events that Stripe and Clerk sent
+console/   what the staff's console has: grants, notes, what staff did, differences to Stripe, events of Stripe and
+           Clerk
 
 Each table is there twice: as CSV for spreadsheets, in which an apostrophe stands before text that would be taken for a
 formula, and as JSON, an array of objects, for programs. Moments are in UTC, money in cents, battery in units.
@@ -85,6 +86,7 @@ def own_rows(user_id: str) -> dict[str, QuerySet[Any]]:
         "grants": Grant.objects.using(CONSOLE).filter(user_id=user_id),
         "notes": Note.objects.using(CONSOLE).filter(user_id=user_id),
         "staff_events": StaffEvent.objects.using(CONSOLE).filter(subject=user_id),
+        "findings": Finding.objects.using(CONSOLE).filter(user_id=user_id),
         "webhook_events": InboxEvent.objects.using(CONSOLE).filter(subject=user_id),
     }
 

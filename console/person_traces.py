@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Model, Q
 
 from chat.models import Conversation, User
-from console.models import Grant, GrantBulk, InboxEvent, InboxState, Note
+from console.models import Finding, Grant, GrantBulk, InboxEvent, InboxState, Note
 from console.person import GONE, made_up_email
 from console.person_export import remove_files
 from database.router import CONSOLE
@@ -58,7 +58,7 @@ def forget(user: User) -> int:
         ))  # fmt: skip
         rows += grants.exclude(email__in=("", email)).update(email=email)
         rows += Note.objects.using(CONSOLE).filter(user_id=user_id).delete()[0]
-        rows += _forget_events(user)
+        rows += _forget_events(user) + _forget_findings(user_id)
         rows += _rename(User, [user_id], email)
     remove_files(user_id)
     return rows
@@ -89,4 +89,10 @@ def _forget_events(user: User) -> int:
     over = Q(state__in=(InboxState.PROCESSED, InboxState.IGNORED))
     subjects = [key for key in (user.pk, user.stripe_customer_id) if key]
     events = InboxEvent.objects.using(CONSOLE).filter(over, subject__in=subjects).exclude(payload="{}")
-    return events.update(payload="{}")
+    return events.update(payload="{}", effect=[], error="")
+
+
+def _forget_findings(user_id: str) -> int:
+    """That something differed stays; what it was may be an email."""
+    findings = Finding.objects.using(CONSOLE).filter(user_id=user_id).exclude(note=GONE)
+    return findings.update(found=None, expected=None, reason="", note=GONE)

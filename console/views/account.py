@@ -20,6 +20,7 @@ from billing.ledger_rows import line_of
 from billing.models import BatteryTransaction, StoredStatus, UserSubscription
 from chat.models import Conversation, SubscriptionStatus, Tier, User
 from console.account import (
+    MOST,
     Account,
     account_of,
     account_url,
@@ -30,13 +31,14 @@ from console.account import (
     usage_of,
 )
 from console.account_problems import problems
-from console.models import StaffEvent
+from console.models import Finding, StaffEvent
 from console.notes import notes_of
 from console.person import deletion_of
 from console.timeline import READ, timeline
 from database import cells
 from database.models import AuditLog
 from database.object_actions import ObjectAction, actions_of
+from database.router import CONSOLE
 
 #: The tabs by their part of the address: the name, and what one has to be allowed to see for it.
 TABS = {
@@ -44,6 +46,7 @@ TABS = {
     "payments": (gettext_lazy("Payments"), "billing.view_batterytransaction"),
     "conversations": (gettext_lazy("Conversations"), "chat.view_conversation"),
     "usage": (gettext_lazy("Usage"), "chat.view_apiusage"),
+    "differences": (gettext_lazy("Differences"), "console.view_finding"),
     "timeline": (gettext_lazy("Timeline"), "database.view_auditlog"),
 }
 
@@ -154,6 +157,12 @@ def _usage(account: Account) -> dict[str, Any]:
     return {"usage": usage_of(str(account.user.pk), today())}
 
 
+def _differences(account: Account) -> dict[str, Any]:
+    """What resyncs found: the console's own, so that OmniChat's database is asked nothing more."""
+    found = Finding.objects.using(CONSOLE).filter(user_id=account.user.pk).select_related("run")[:MOST]
+    return {"findings": found, "more": cells.list_url(Finding, q=str(account.user.pk))}
+
+
 def _timeline(account: Account) -> dict[str, Any]:
     rows = timeline(str(account.user.pk), account.subscriptions)
     return {"happenings": [{"row": row, "at": cells.moment(row.at)} for row in rows]}
@@ -164,6 +173,7 @@ _CONTENTS: dict[str, Callable[[Account], dict[str, Any]]] = {
     "payments": _payments,
     "conversations": _conversations,
     "usage": _usage,
+    "differences": _differences,
     "timeline": _timeline,
 }
 

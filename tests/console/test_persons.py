@@ -30,7 +30,18 @@ from chat.models import ApiUsage, Conversation, DailyUsageSummary, Message, User
 from console import person_deletion, person_export, person_files, person_tables
 from console.account import account_url
 from console.jobs import retry, work_off
-from console.models import Grant, GrantBulk, InboxEvent, InboxState, Job, JobState, Note, StaffEvent
+from console.models import (
+    Finding,
+    Grant,
+    GrantBulk,
+    InboxEvent,
+    InboxState,
+    Job,
+    JobState,
+    Note,
+    ResyncRun,
+    StaffEvent,
+)
 from console.person import GONE, NOBODY, made_up_email
 from console.roles import AUDITOR, BILLING, OPERATOR, SUPPORT
 from database.edits import cell_of, save_changes
@@ -90,8 +101,11 @@ def traces() -> None:
     for number, state in enumerate((InboxState.PROCESSED, InboxState.PARKED)):
         InboxEvent.objects.create(
             source="clerk", event_id=f"msg_{number}", type="user.updated", subject=ALICE, state=state,
-            payload=json.dumps({"email": EMAIL}),
+            payload=json.dumps({"email": EMAIL}), effect=[f"email: {EMAIL}"], error=EMAIL,
         )  # fmt: skip
+    run = ResyncRun.objects.create(started_by="helper")
+    differs = {"found": EMAIL, "expected": EMAIL, "reason": EMAIL, "last_seen_at": timezone.now()}
+    Finding.objects.create(kind="email", user_id=ALICE, subject=ALICE, run=run, **differs)
 
 
 @pytest.fixture
@@ -123,7 +137,7 @@ def zipped(client: Client) -> zipfile.ZipFile:
 def test_the_zip_has_all_of_the_person_as_csv_and_json_and_nothing_of_others(enter: Any) -> None:
     archive = zipped(enter(BILLING))
     names = {name for name in archive.namelist() if name != "README.txt"}
-    own = ("grants", "notes", "staff_events", "webhook_events")
+    own = ("findings", "grants", "notes", "staff_events", "webhook_events")
     tables = {f"omnichat/{part.table}" for part in person_tables.PARTS} | {f"console/{name}" for name in own}
     assert names == {f"{table}.{kind}" for table in tables for kind in ("csv", "json")}
     for table in tables:
@@ -252,7 +266,10 @@ def test_no_word_of_the_person_is_left_anywhere(enter: Any) -> None:
     Message.objects.update(content="x")
     tables = [*(part.table for part in person_tables.PARTS)]
     texts = {table: everything(table) for table in tables}
-    own = {model.__name__: str(list(model.objects.values())) for model in (Grant, GrantBulk, Note, Job, StaffEvent)}
+    own = {
+        model.__name__: str(list(model.objects.values()))
+        for model in (Finding, Grant, GrantBulk, Note, Job, StaffEvent)
+    }
     own["LogEntry"] = str(list(LogEntry.objects.values()))
     worked_off = InboxEvent.objects.filter(state=InboxState.PROCESSED)
     for name, text in {**texts, **own, "InboxEvent": str(list(worked_off.values()))}.items():
