@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UNSET := $(shell $(PYTHON) omniops/variables.py)
 CLEAN := env $(foreach name,$(UNSET),-u $(name))
 
-.PHONY: demo test d1 lint lock bench bench-d1 bench-backup bench-ledger proof test-django pictures
+.PHONY: demo test d1 lint lock bench bench-d1 bench-backup bench-ledger bench-resync proof test-django pictures
 
 $(VENV)/demo.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("omniops needs Python 3.11 or later; name one with make PYTHON=python3.12")'
@@ -57,6 +57,9 @@ bench-d1: $(VENV)/test.stamp
 
 bench-ledger: $(VENV)/test.stamp
 	$(CLEAN) $(BIN)/python bench/ledger.py
+
+bench-resync: $(VENV)/test.stamp
+	$(CLEAN) $(BIN)/python bench/resync.py
 
 bench-backup: $(VENV)/test.stamp
 	$(CLEAN) $(BIN)/python bench/backup.py

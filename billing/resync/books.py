@@ -87,8 +87,10 @@ class Book:
         return left
 
     def credits_of_periods(self) -> int:
-        ours = sum(cause.startswith("invoice:") for cause in self.causes)
-        return ours + sum(row.type in _BOUGHT[1:] and not _is_allowance(row) for row in self.free())
+        """Credits for whole periods, not for upgrades."""
+        upgrades = {row.id for row in self.rows if '"subscription_update"' in (row.metadata or "")}
+        ours = sum(cause.startswith("invoice:") for cause in self.causes - upgrades)
+        return ours + sum(row.type == "subscription" and not _is_allowance(row) for row in self.free())
 
 
 def _is_allowance(row: Row) -> bool:

@@ -42,6 +42,8 @@ def _packs(scratch: Scratch, customer: str, user_id: str, book: Book, needs: dic
                 needs["sessions"].add(str(sold["id"]))
     for thing, session in intents.values():
         units = shapes.metadata_units(thing, session)
+        if units is None and _may_pay_an_invoice(thing, book):
+            needs["invoices"].add("*")
         if units is None or thing.get("status") != "succeeded" or f"pi:{thing['id']}" in book.causes:
             continue
         try:
@@ -49,6 +51,17 @@ def _packs(scratch: Scratch, customer: str, user_id: str, book: Book, needs: dic
         except Unknown:
             needs["payments"].add(str(thing["id"]))
     needs["payments"] |= {str(entry.payment_intent) for entry in book.missing(wanted)}
+
+
+def _may_pay_an_invoice(intent: dict[str, Any], book: Book) -> bool:
+    """Money that came in for no pack, and that no row of the ledger tells of."""
+    if intent.get("status") != "succeeded" or any(row.intent == intent["id"] for row in book.rows):
+        return False
+    paid_at = shapes.cents(shapes.dig(intent, "latest_charge", "created")) or shapes.cents(intent.get("created"))
+    return not any(
+        row.type.startswith("subscription") and row.at is not None and abs(row.at.timestamp() - paid_at) < 86_400
+        for row in book.free()
+    )
 
 
 def _reversals(scratch: Scratch, customer: str, book: Book, found: set[str]) -> None:

@@ -24,6 +24,7 @@ from billing.resync.snapshot import Snapshot
 from billing.stripe_accounts import BATTERY, SUBSCRIPTION, USER, Account, Parked
 from billing.stripe_state import IN_FORCE, Plans, Unknown, stored_status
 from billing.stripe_subscriptions import customer_changes
+from chat.models import SubscriptionStatus
 from database.router import OMNICHAT
 from database.transactions import Step, run_batch
 
@@ -227,6 +228,10 @@ class Comparing:
         if user["tier"] == "paid" and not held and not had:
             why = "Nobody pays for it at Stripe. Staff may have given it: if not, set the tier to free."
             yield Difference("paid_without_subscription", id, "users.tier", "free", "paid", LEAVE, why)
+        status = user["subscriptionStatus"]
+        if not held and not had and status not in (None, "", *SubscriptionStatus.values):
+            why = "There never was a subscription at Stripe that could say what it is to be: set it to inactive."
+            yield Difference("status_not_allowed", id, "users.subscriptionStatus", "inactive", status, LEAVE, why)
 
     def _subscriptions(self, customer: str) -> list[dict[str, Any]]:
         return self.scratch.objects("subscription", customer=customer)

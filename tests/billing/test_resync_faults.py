@@ -169,6 +169,21 @@ def test_fault_6_a_status_that_the_column_must_not_hold_is_mapped(stripe: Stripe
     assert UserSubscription.objects.get().status == "active"
 
 
+def test_fault_6_without_a_subscription_it_is_left(stripe: StripeServer, alice: Thing):
+    set_user(stripe_customer_id=alice["id"], subscription_status="expired")
+    assert brought(resync()) == {("status_not_allowed", "left")}
+
+
+def test_an_older_upgrade_that_was_not_credited_is_found_by_its_payment(stripe: StripeServer, subscribed: Thing):
+    stripe.upgrade(subscribed, "power")
+    stripe.advance(days=32)
+    start = len(stripe.events)
+    stripe.advance(days=32)
+    deliver(stripe, start)
+    assert {("upgrade_not_credited", "repaired"), ("renewal_not_credited", "repaired")} <= brought(resync())
+    assert BatteryTransaction.objects.count() == len(stripe.all("invoice")) == 4
+
+
 def test_fault_7_a_price_that_became_starter_is_corrected(stripe: StripeServer, alice: Thing):
     stripe.subscribe(alice, "power")
     deliver(stripe)

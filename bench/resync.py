@@ -1,0 +1,246 @@
+"""The resync against the stand-in of Stripe over real HTTP: `make bench-resync`.
+
+Prints one table and exits 1 when a goal is missed. `--write` puts it into docs/performance-resync.md too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import urllib3
+
+ROOT = Path(__file__).resolve().parent.parent
+# In place of this folder, in which this file would hide the room of the same name.
+sys.path[0] = str(ROOT)
+
+from omniops.variables import NAMES  # noqa: E402
+from standins.stripe.remote import StripeProcess  # noqa: E402
+
+PAGE = ROOT / "docs" / "performance-resync.md"
+BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+# The rate is that of a live key: the stand-in has test keys alone, at which Stripe allows a quarter.
+CHILD = """
+import io, json, resource, sys, time, django
+django.setup()
+from django.core.management import call_command
+from billing import stripe_api
+stripe_api._RATES = {True: 80.0, False: 80.0}
+out, code = io.StringIO(), 0
+began = time.perf_counter()
+try:
+    call_command("resync_stripe", "--json", "--no-input", *sys.argv[1:], stdout=out, skip_checks=True)
+except SystemExit as end:
+    code = end.code
+seconds = time.perf_counter() - began
+found = json.loads(out.getvalue())
+found["differences"] = len(found["differences"])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print(json.dumps({"seconds": seconds, "peak": peak, "code": code, **found}))
+"""
+
+
+class Line(NamedTuple):
+    what: str
+    who: str
+    seconds: str
+    calls: str
+    more: str
+    goal: str
+    met: bool | None
+
+
+class Console:
+    """OmniChat's and the console's databases in a folder, which agree with the stand-in once they are filled."""
+
+    def __init__(self, folder: Path, stripe: StripeProcess) -> None:
+        self.stripe, self.file = stripe, folder / "omnichat.sqlite3"
+        bare = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in NAMES}
+        self.environment = {
+            **bare,
+            "DJANGO_SETTINGS_MODULE": "omniops.settings",
+            "OMNICHAT_DATABASE_URL": f"sqlite:///{self.file}",
+            "CONSOLE_DATABASE_URL": f"sqlite:///{folder / 'console.sqlite3'}",
+            "STRIPE_SECRET_KEY": stripe.key,
+            "STRIPE_API_BASE": stripe.url,
+        }
+        self.run([sys.executable, "manage.py", "setup_database", "--json"])
+
+    def run(self, words: list[str]) -> str:
+        done = subprocess.run(words, cwd=ROOT, env=self.environment, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        return done.stdout
+
+    def resync(self, *words: str) -> tuple[dict[str, Any], int]:
+        """What the command told, and the calls as the stand-in counted them."""
+        self.stripe.reset_calls()
+        told = json.loads(self.run([sys.executable, "-c", CHILD, *words]))
+        return told, self.stripe.calls.total()
+
+    def fill(self) -> None:
+        plans = {id: plan for (plan, _), id in self.stripe.prices.items()}
+        with sqlite3.connect(self.file) as db:
+            for (plan, interval), id in self.stripe.prices.items():
+                column = f"stripe_price_id_{'monthly' if interval == 'month' else 'annual'}"
+                db.execute(f"UPDATE subscription_plans SET {column} = ? WHERE id = ?", [id, plan])
+            for page in listed(self.stripe, "customers"):
+                users = [(c["metadata"]["userId"], c["email"], c["id"]) for c in page]
+                sql = "INSERT INTO users (id, email, stripeCustomerId, subscriptionStatus, tier) VALUES (?, ?, ?, "
+                db.executemany(sql + "'inactive', 'free')", users)
+            for page in listed(self.stripe, "subscriptions"):
+                db.executemany(
+                    "INSERT INTO user_subscriptions (id, user_id, plan_id, stripe_customer_id, stripe_subscription_id, "
+                    "status, current_period_start, current_period_end) VALUES (?, ?, ?, ?, ?, 'active', ?, ?)",
+                    [subscription_row(each, plans) for each in page],
+                )
+            self.credit(db)
+        db.close()
+
+    def credit(self, db: sqlite3.Connection) -> None:
+        """Each subscription's invoice has its entry, and the battery what it left."""
+        db.executescript(
+            """
+            UPDATE users SET tier = 'paid', subscriptionStatus = 'active', subscriptionId = s.stripe_subscription_id
+            FROM user_subscriptions s WHERE s.user_id = users.id;
+            INSERT INTO battery_transactions
+              (id, user_id, type, amount, balance_after, stripe_payment_intent_id, metadata, created_at)
+            SELECT 'invoice:in_' || substr(stripe_subscription_id, 5), user_id, 'subscription', battery_units,
+              battery_units, 'pi_' || substr(stripe_subscription_id, 5), '{"post":"bench"}', current_period_start
+            FROM user_subscriptions s JOIN subscription_plans p ON p.id = s.plan_id;
+            INSERT INTO user_battery (user_id, total_balance, daily_allowance)
+            SELECT user_id, amount, daily_battery FROM battery_transactions t JOIN user_subscriptions s USING (user_id)
+            JOIN subscription_plans p ON p.id = s.plan_id;
+            ANALYZE;
+            """
+        )
+
+    def damage(self, part: int) -> int:
+        """Make one user in `part` differ: a tier, a status, a plan, a credit in turn."""
+        with sqlite3.connect(self.file) as db:
+            users = [id for (id,) in db.execute("SELECT user_id FROM user_subscriptions ORDER BY user_id")]
+            total = db.execute("SELECT count(*) FROM users").fetchone()[0]
+            chosen = users[:: max(1, len(users) * part // total)][: total // part]
+            for turn, sql in enumerate((
+                "UPDATE users SET tier = 'free' WHERE id = ?",
+                "UPDATE user_subscriptions SET status = 'canceled' WHERE user_id = ?",
+                "UPDATE user_subscriptions SET current_period_end = '2020-01-01T00:00:00.000Z' WHERE user_id = ?",
+                "DELETE FROM battery_transactions WHERE user_id = ?",
+            )):  # fmt: skip
+                db.executemany(sql, [(user,) for user in chosen[turn::4]])
+            db.executemany("UPDATE user_battery SET total_balance = 0 WHERE user_id = ?", [(u,) for u in chosen[3::4]])
+        db.close()
+        return len(chosen)
+
+    def forget_changes(self) -> None:
+        with sqlite3.connect(self.file) as db:
+            db.execute("UPDATE users SET updatedAt = '2020-01-01T00:00:00.000Z'")
+            db.execute("UPDATE user_subscriptions SET updated_at = '2020-01-01T00:00:00.000Z'")
+        db.close()
+
+
+def subscription_row(sub: dict[str, Any], plans: dict[str, str]) -> tuple[Any, ...]:
+    item = sub["items"]["data"][0]
+    moments = [
+        time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(item[f"current_period_{end}"])) for end in ("start", "end")
+    ]
+    plan = plans[item["price"]["id"]]
+    return f"s-{sub['id']}", sub["metadata"]["userId"], plan, sub["customer"], sub["id"], *moments
+
+
+def listed(stripe: StripeProcess, resource: str) -> Iterator[list[dict[str, Any]]]:
+    http, after = urllib3.PoolManager(), ""
+    headers = {"Authorization": f"Bearer {stripe.key}"}
+    while True:
+        url = f"{stripe.url}/v1/{resource}?limit=100{after}"
+        page = orjson.loads(http.request("GET", url, headers=headers).data)
+        yield page["data"]
+        if not page["has_more"]:
+            return
+        after = f"&starting_after={page['data'][-1]['id']}"
+
+
+def measure(customers: int, large: int) -> Iterator[Line]:
+    with tempfile.TemporaryDirectory() as folder, StripeProcess("--latency", "0") as stripe:
+        stripe.bulk(count=customers, subscribed=0.5, days=27, with_invoices=True)
+        console = Console(Path(folder), stripe)
+        console.fill()
+        yield agreeing(console, customers)
+        for ms, goal in ((0, 10), (150, 20)):
+            yield repairing(console, customers, ms, goal)
+        console.forget_changes()
+        told, calls = console.resync("--since", "12h")
+        yield Line("--since 12h, nothing changed", "resync_stripe", f"{told['seconds']:.1f}", f"{calls:,}", "",
+                   "20 calls", calls <= 20 and not told["differences"])  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder, StripeProcess("--latency", "0") as stripe:
+        stripe.bulk(count=large, subscribed=0.5, days=27, with_invoices=False)
+        console = Console(Path(folder), stripe)
+        console.fill()
+        told, calls = console.resync("--dry-run")
+        more = f"peak {told['peak']} MiB, {told['differences']} differences"
+        what = f"resync of {large:,} customers"
+        yield Line(what, "resync_stripe", f"{told['seconds']:.1f}", f"{calls:,}", more, "200 MB", told["peak"] < 190)
+
+
+def agreeing(console: Console, customers: int) -> Line:
+    told, calls = console.resync("--dry-run")
+    assert told["differences"] == 0, told
+    what = f"resync of {customers:,} customers, half of them subscribed, nothing differs"
+    goal = f"{customers // 40:,} calls"
+    return Line(what, "resync_stripe", f"{told['seconds']:.1f}", f"{calls:,}", "", goal, calls <= customers // 40)
+
+
+def repairing(console: Console, customers: int, ms: int, goal: int) -> Line:
+    damaged = console.damage(100)
+    console.stripe.settings(latency=ms / 1000)
+    told, calls = console.resync()
+    console.stripe.settings(latency=0)
+    assert not told["left"], told
+    assert told["applied"] >= damaged, told
+    what = f"the same, 1% differs, {ms} ms a call" if ms else "the same, 1% differs"
+    more = f"{told['applied']} mended, peak {told['peak']} MiB"
+    return Line(
+        what, "resync_stripe", f"{told['seconds']:.1f}", f"{calls:,}", more, f"{goal} s", told["seconds"] < goal
+    )
+
+
+def table(lines: list[Line]) -> str:
+    rows = [("", "", "s", "calls", "", "goal"), ("---",) * 6]
+    for line in lines:
+        verdict = "" if line.met is None else ": met" if line.met else ": MISSED"
+        rows.append((line.what, line.who, line.seconds, line.calls, line.more, f"{line.goal}{verdict}"))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--customers", type=int, default=10_000)
+    parser.add_argument("--large", type=int, default=100_000)
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    before = os.getloadavg()[0]
+    lines = list(measure(options.customers, options.large))
+    text = table(lines) + (
+        f"\n{os.cpu_count()} cores, load {before:.1f} before and {os.getloadavg()[0]:.1f} after, "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}.\n"
+    )
+    print(text)
+    if options.write:
+        page = PAGE.read_text()
+        PAGE.write_text(page[: page.index(BEGIN) + len(BEGIN)] + text + page[page.index(END) :])
+    return int(any(line.met is False for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
