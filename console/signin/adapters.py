@@ -86,8 +86,9 @@ class FactorAdapter(DefaultMFAAdapter):
     def get_totp_label(self, user: AbstractBaseUser) -> str:
         return user.get_username()
 
-    def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
-        return True
+    def generate_authenticator_name(self, user: AbstractBaseUser, type: Authenticator.Type) -> str:
+        number = Authenticator.objects.filter(user_id=user.pk, type=type).count() + 1
+        return gettext("Passkey %(number)d") % {"number": number}
 
 
 class OidcAdapter(DefaultSocialAccountAdapter):
