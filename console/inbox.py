@@ -6,44 +6,32 @@ the event to be done again, which the ids of its effects make harmless.
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-import orjson
-from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import connections
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from billing import clerk_events, stripe_events
-from billing.stripe_accounts import Changed, Parked
-from billing.stripe_api import Stripe, StripeDown, StripeRefused, StripeTrouble, stripe_of_settings
+from billing.stripe_api import stripe_of_settings
 from console.inbox_arrivals import Arrival, arrival_of_stripe
+from console.inbox_handling import LEASE, Down, handle, let_wait
 from console.models.inbox import InboxEvent, InboxSource, InboxState
-from database.failures import sentence
 from database.router import CONSOLE, OMNICHAT
 
-logger = logging.getLogger(__name__)
-
-LEASE = timedelta(minutes=5)
 #: Events that one worker takes at once. Those of one customer are done together.
-BATCH = 50
-#: Tries that may fail by a fault of the event or of ours, before it is left to a person.
-MAX_ATTEMPTS = 8
-#: What is down, is asked again so much later. These tries do not count.
-PAUSE = timedelta(seconds=30)
-_PARKED_FOR = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
-_LINES = 50
-
-
-class Down(Exception):
-    """Stripe or a database cannot be asked now, so the other events would fare no better. The text is a sentence."""
+BATCH = 200
+#: Customers whose events are worked off at once: most of the time Stripe, or D1, is waited for.
+THREADS = 4
+_counting = threading.Lock()
 
 
 @dataclass
@@ -70,27 +58,73 @@ def work_off(limit: int | None = None, *, advance: Callable[[int], None] = lambd
         lease, events = claim(BATCH if limit is None else min(BATCH, limit - worked.states.total()))
         if not events:
             break
-        try:
-            for group in _groups(events):
-                worked.states.update(_handle(group, lease))
-                advance(len(group))
-        except Down as down:
-            worked.stopped = str(down)
-            _let_wait(lease, str(down))
+        worked.stopped = _handle_all(events, lease, worked, advance)
+        if worked.stopped:
+            let_wait(lease, worked.stopped)
             break
     return worked
+
+
+def _handle_all(events: list[InboxEvent], lease: str, worked: Worked, advance: Callable[[int], None]) -> str:
+    """Handle events, several subjects at once; why it stopped ahead of the end, or nothing."""
+    groups = _groups(events)
+    threads = min(_threads(), len(groups))
+    if threads == 1:
+        return _take_turns(groups, lease, worked, advance)
+    stops: list[str] = []
+
+    def run() -> None:
+        try:
+            stops.append(_take_turns(groups, lease, worked, advance))
+        finally:
+            groups.clear()
+            connections.close_all()
+
+    with ThreadPoolExecutor(threads, "inbox") as pool:
+        # What is background work stays so in the threads.
+        runs = [pool.submit(copy_context().run, run) for _ in range(threads)]
+    for each in runs:
+        each.result()
+    return next(filter(None, stops), "")
+
+
+def _take_turns(groups: deque[list[InboxEvent]], lease: str, worked: Worked, advance: Callable[[int], None]) -> str:
+    """Handle one group after the other, until none is left or something is down: that, as a sentence."""
+    while groups:
+        try:
+            group = groups.popleft()
+        except IndexError:  # Another thread was quicker.
+            break
+        try:
+            states = handle(group, lease)
+        except Down as down:
+            return str(down)
+        with _counting:
+            worked.states.update(states)
+            advance(len(group))
+    return ""
+
+
+def _groups(events: list[InboxEvent]) -> deque[list[InboxEvent]]:
+    groups: dict[tuple[str, str], list[InboxEvent]] = {}
+    for event in events:
+        groups.setdefault((event.source, event.subject or event.event_id), []).append(event)
+    return deque(groups.values())
+
+
+def _threads() -> int:
+    """One where other threads would not see what this one sees: in a transaction, or of a database in memory."""
+    for alias in (CONSOLE, OMNICHAT):
+        connection = connections[alias]
+        if connection.in_atomic_block or getattr(connection, "is_in_memory_db", bool)():
+            return 1
+    return THREADS
 
 
 def retry_failed() -> int:
     """Make events due that failed or are parked, now; how many."""
     asleep = InboxEvent.objects.using(CONSOLE).filter(state__in=(InboxState.FAILED, InboxState.PARKED))
     return asleep.update(next_at=timezone.now(), state=InboxState.FAILED, attempts=0)
-
-
-def release(words: str) -> int:
-    """Make parked events due whose error names something that is there now, such as a user; how many."""
-    parked = InboxEvent.objects.using(CONSOLE).filter(state=InboxState.PARKED, error__contains=words)
-    return parked.update(next_at=timezone.now())
 
 
 def backfill(advance: Callable[[int], None] = lambda events: None) -> int:
@@ -129,101 +163,6 @@ def claim(limit: int, **only: Any) -> tuple[str, list[InboxEvent]]:
     return lease, list(InboxEvent.objects.using(CONSOLE).filter(lease=lease).order_by("pk"))
 
 
-def _groups(events: list[InboxEvent]) -> Iterator[list[InboxEvent]]:
-    groups: dict[tuple[str, str], list[InboxEvent]] = {}
-    for event in events:
-        groups.setdefault((event.source, event.subject or event.event_id), []).append(event)
-    yield from groups.values()
-
-
-def _handle(group: list[InboxEvent], lease: str) -> Counter[str]:
-    """Work off events of one subject together; one by one where that fails, to see which it is. Raises Down."""
-    mine = _mine(group, lease)
-    if mine.update(leased_until=timezone.now() + LEASE) < len(group):
-        # The lease ran out, and another has them now.
-        return Counter()
-    try:
-        effect = _effect(group)
-    except Exception as problem:
-        if is_down(problem):
-            raise Down(_sentence(problem)) from problem
-        if len(group) > 1:
-            return sum((_handle([event], lease) for event in group), Counter())
-        return Counter([_put_aside(group[0], lease, problem)])
-    state = InboxState.PROCESSED if effect is not None else InboxState.IGNORED
-    _mine(group, lease).update(
-        state=state, effect=(effect or [])[:_LINES], error="", processed_at=timezone.now(), next_at=None,
-        lease="", leased_until=None,
-    )  # fmt: skip
-    return Counter({str(state): len(group)})
-
-
-def _mine(group: list[InboxEvent], lease: str) -> QuerySet[InboxEvent]:
-    return InboxEvent.objects.using(CONSOLE).filter(pk__in=[event.pk for event in group], lease=lease)
-
-
-def _effect(group: list[InboxEvent], *, dry: bool = False) -> list[str] | None:
-    """Bring about what the events hint at; what was written, in lines. None where that is nothing of ours."""
-    if group[0].source == InboxSource.CLERK:
-        return _effect_of_clerk(group, dry=dry)
-    return _effect_of_stripe(group, dry=dry)
-
-
-def _effect_of_stripe(group: list[InboxEvent], *, dry: bool) -> list[str] | None:
-    stripe = stripe_of_settings()
-    needs = stripe_events.Needs()
-    for event in group:
-        _check_mode(event, stripe)
-        needs = needs.join(stripe_events.needs_of(orjson.loads(event.payload)))
-    if not needs:
-        return None
-    if dry or settings.STRIPE_EFFECTS == "observe":
-        lines = stripe_events.preview(stripe, needs)
-        return lines if dry else [f"Observed, not written: {line}" for line in lines]
-    return stripe_events.carry_out(stripe, needs, events=[event.event_id for event in group][:_LINES]).lines()
-
-
-def _check_mode(event: InboxEvent, stripe: Stripe) -> None:
-    if event.livemode is not None and event.livemode != stripe.is_live:
-        mode, other = ("live", "a test key") if event.livemode else ("test", "a live key")
-        raise Parked(
-            f"This is a {mode} event, and STRIPE_SECRET_KEY is {other}: Stripe sends it here by mistake.",
-            tried_again=False,
-        )
-
-
-def _effect_of_clerk(group: list[InboxEvent], *, dry: bool) -> list[str]:
-    newest = _newest(group[0].subject)
-    event = orjson.loads(newest.payload)
-    if dry or settings.STRIPE_EFFECTS == "observe":
-        lines = stripe_events.Effect(clerk_events.plan(event)).lines()
-        return lines if dry else [f"Observed, not written: {line}" for line in lines]
-    stripe = stripe_of_settings() if settings.STRIPE_SECRET_KEY else None
-    lines = clerk_events.carry_out(event, stripe, events=[each.event_id for each in group][:_LINES])
-    release(clerk_events.user_of(event))
-    return lines
-
-
-def _newest(subject: str) -> InboxEvent:
-    """Clerk's events hold the user as it was: the newest that came counts, in whatever order they are worked off."""
-    known = InboxEvent.objects.using(CONSOLE).filter(source=InboxSource.CLERK, subject=subject)
-    gone = known.filter(type="user.deleted").first()
-    return gone or known.order_by("-happened_at", "-pk")[0]
-
-
-def preview(event: InboxEvent) -> list[str]:
-    """What working an event off would write now, in lines; nothing is written. Raises as working off does."""
-    return _effect([event], dry=True) or []
-
-
-def tried(event: InboxEvent) -> tuple[list[str], str]:
-    """As `preview`, and what stands in the way as a sentence."""
-    try:
-        return preview(event), ""
-    except Exception as problem:
-        return [], _sentence(problem)
-
-
 def replay(event: InboxEvent) -> InboxEvent:
     """Work an event off again, whatever became of it; the event as it is afterwards."""
     known = InboxEvent.objects.using(CONSOLE).filter(pk=event.pk)
@@ -231,54 +170,10 @@ def replay(event: InboxEvent) -> InboxEvent:
     lease, events = claim(1, pk=event.pk)
     try:
         for each in events:
-            _handle([each], lease)
+            handle([each], lease)
     except Down as down:
-        _let_wait(lease, str(down))
+        let_wait(lease, str(down))
     return known.get()
-
-
-def is_down(problem: BaseException) -> bool:
-    """Whether it is the world's fault, and passes: no try counts."""
-    if isinstance(problem, StripeDown | StripeRefused):
-        return True
-    return isinstance(problem, OperationalError | InterfaceError)
-
-
-def _sentence(problem: BaseException) -> str:
-    if isinstance(problem, Parked | StripeTrouble):
-        return str(problem)
-    if isinstance(problem, DatabaseError | InterfaceError):
-        return sentence(problem, connections[OMNICHAT])  # type: ignore[arg-type]
-    if isinstance(problem, Changed):
-        return "The account was changed at the same moment, again and again."
-    logger.error("An event could not be worked off", exc_info=problem)
-    return f"A fault of the console ({type(problem).__name__}). The log of the process says more."
-
-
-def _put_aside(event: InboxEvent, lease: str, problem: BaseException) -> str:
-    """FAILED, to be tried again by itself, or PARKED; which of them."""
-    attempts = event.attempts + 1
-    parked = isinstance(problem, Parked)
-    state = InboxState.PARKED if parked or attempts >= MAX_ATTEMPTS else InboxState.FAILED
-    _mine([event], lease).update(
-        state=state, attempts=attempts, error=_sentence(problem), next_at=_next_at(problem, state, attempts),
-        lease="", leased_until=None,
-    )  # fmt: skip
-    return str(state)
-
-
-def _next_at(problem: BaseException, state: str, attempts: int) -> datetime | None:
-    if isinstance(problem, Parked):
-        wait = _PARKED_FOR[min(attempts, len(_PARKED_FOR)) - 1]
-        return timezone.now() + wait if problem.tried_again else None
-    return None if state == InboxState.PARKED else timezone.now() + timedelta(seconds=15 * 2**attempts)
-
-
-def _let_wait(lease: str, error: str) -> None:
-    """Give back what was claimed and not done, for somewhat later."""
-    InboxEvent.objects.using(CONSOLE).filter(lease=lease).update(
-        error=error, next_at=timezone.now() + PAUSE, lease="", leased_until=None
-    )
 
 
 @dataclass(frozen=True)

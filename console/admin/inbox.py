@@ -68,7 +68,7 @@ class InboxAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
         if not may_replay(request):
             raise PermissionDenied
         if request.method != "POST":
-            return self._page(request, event, "admin/console/inbox_replay.html", {"preview": inbox.tried(event)})
+            return self._page(request, event, "admin/console/inbox_replay.html", {"preview": tried(event)})
         after = inbox.replay(event)
         StaffEvent.objects.create(
             staff_id=request.user.pk, action="webhook.replay", subject=event.event_id, detail={"state": after.state}

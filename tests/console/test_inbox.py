@@ -18,7 +18,7 @@ from django.utils import timezone
 from billing import stripe_events
 from billing.models import BatteryTransaction, SubscriptionPlan, UserBattery
 from chat.models import User
-from console import inbox
+from console import inbox, inbox_handling
 from console.inbox_arrivals import arrival_of_clerk, arrival_of_stripe
 from console.models import InboxEvent, InboxState
 from database.models import AuditLog
@@ -128,6 +128,25 @@ def test_ten_workers_at_once_bring_about_one_effect(files: Path, stripe: StripeS
     assert set(states()) == {"processed", "ignored"}
 
 
+def test_customers_are_worked_off_several_at_once(files: Path, stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
+    for name in ("alice", "bob"):
+        User.objects.create(id=f"user_{name}", email=f"{name}@example.com", tier="free")
+        stripe.subscribe(stripe.customer(f"{name}@example.com", name.title(), user_id=f"user_{name}"), "starter")
+    for (plan, interval), price in stripe.prices.items():
+        column = "stripe_price_id_monthly" if interval == "month" else "stripe_price_id_annual"
+        SubscriptionPlan.objects.filter(pk=plan).update(**{column: price})
+    keep(stripe, "invoice.paid")
+    usual, both = stripe_events.carry_out, threading.Barrier(2, timeout=60)
+
+    def meet(*args: Any, **kwargs: Any) -> Any:
+        both.wait()
+        return usual(*args, **kwargs)
+
+    monkeypatch.setattr(stripe_events, "carry_out", meet)
+    assert inbox.work_off().states == {"processed": 2}
+    assert credited() == [6000, 6000]
+
+
 class Killed(BaseException):
     """As if the process ended here."""
 
@@ -164,7 +183,7 @@ def test_one_who_lost_the_lease_writes_nothing_more_about_the_event(
     keep(stripe, "invoice.paid")
     lease, events = inbox.claim(10)
     InboxEvent.objects.update(lease="another", leased_until=timezone.now() + timedelta(minutes=1))
-    assert not inbox._handle(events, lease)
+    assert not inbox_handling.handle(events, lease)
     assert states() == {"received": 1}
 
 
@@ -185,7 +204,7 @@ def test_a_handler_that_fails_is_rolled_back_counted_and_tried_again(
         patch.setattr(
             "billing.stripe_accounts._settled_steps", lambda changes: [("INSERT INTO nowhere VALUES (1)", [])]
         )
-        patch.setattr(inbox, "is_down", lambda problem: False)
+        patch.setattr(inbox_handling, "is_down", lambda problem: False)
         inbox.work_off()
     event = InboxEvent.objects.get()
     assert (event.state, event.attempts, credited(), AuditLog.objects.count()) == ("failed", 1, [], 0)
@@ -210,11 +229,11 @@ def test_after_eight_failures_it_is_parked_with_its_error(
 
     with monkeypatch.context() as patch:
         patch.setattr(stripe_events, "carry_out", fail)
-        for _ in range(inbox.MAX_ATTEMPTS):
+        for _ in range(inbox_handling.MAX_ATTEMPTS):
             wake()
             inbox.work_off()
     event = InboxEvent.objects.get()
-    assert (event.state, event.attempts, event.next_at) == ("parked", inbox.MAX_ATTEMPTS, None)
+    assert (event.state, event.attempts, event.next_at) == ("parked", inbox_handling.MAX_ATTEMPTS, None)
     assert "ValueError" in event.error
     assert inbox.replay(event).state == InboxState.PROCESSED
     assert credited() == [6000]
@@ -278,7 +297,7 @@ def test_while_stripe_is_down_or_limits_it_stays_in_the_inbox(
 ):
     stripe.subscribe(alice, "starter")
     keep(stripe, "invoice.paid", "customer.subscription.created")
-    client = inbox.stripe_of_settings()
+    client = inbox_handling.stripe_of_settings()
     monkeypatch.setattr(client, "_sleep", lambda seconds: None)
     stripe.fault(status, times=100)
     worked = inbox.work_off()
@@ -348,11 +367,11 @@ def test_a_preview_tells_what_a_replay_would_write_and_writes_nothing(stripe: St
     stripe.subscribe(alice, "starter")
     keep(stripe, "invoice.paid")
     event = InboxEvent.objects.get()
-    lines = inbox.preview(event)
+    lines = inbox_handling.preview(event)
     assert any("+6,000 units to user_alice" in line for line in lines)
     assert (credited(), states()) == ([], {"received": 1})
     assert inbox.replay(event).state == "processed"
-    assert inbox.preview(event)
+    assert inbox_handling.preview(event)
     assert inbox.replay(event).state == "processed"
     assert credited() == [6000]
 

@@ -10,7 +10,7 @@ import pytest
 from billing import clerk_events
 from billing.models import BatteryTransaction, UserBattery
 from chat.models import User
-from console import inbox
+from console import inbox, inbox_handling
 from console.inbox_arrivals import arrival_of_clerk
 from console.models import InboxEvent
 from database.models import AuditLog
@@ -158,7 +158,7 @@ def test_a_user_that_omnichat_cannot_hold_is_parked(stripe: StripeServer, data: 
 def test_while_stripe_is_down_the_user_is_there_and_the_customer_follows(
     stripe: StripeServer, monkeypatch: pytest.MonkeyPatch
 ):
-    client = inbox.stripe_of_settings()
+    client = inbox_handling.stripe_of_settings()
     monkeypatch.setattr(client, "_sleep", lambda seconds: None)
     stripe.fault("500", times=50)
     arrive("created", person())

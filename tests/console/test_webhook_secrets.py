@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
 from chat.models import User as Account
-from console import inbox
+from console import inbox, inbox_handling
 from console.models import InboxEvent
 from console.views import webhooks
 from standins.stripe import StripeServer
@@ -124,6 +124,6 @@ def test_no_secret_is_in_the_report_of_an_error_while_an_event_is_worked_off(
     everything: StripeServer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("stripe.StripeClient.raw_request", fail)
-    report = report_of(inbox.preview, InboxEvent.objects.filter(type="invoice.paid")[0])
+    report = report_of(inbox_handling.preview, InboxEvent.objects.filter(type="invoice.paid")[0])
     assert "RuntimeError" in report
     assert_no_secret(report)
