@@ -20,6 +20,7 @@ class ConsoleConfig(AppConfig):
             person_deletion,
             person_export,
             resync_links,
+            staff_events,
         )
         from console.backup_events import record_backup
         from console.exchange_events import record_exchange
@@ -31,6 +32,7 @@ class ConsoleConfig(AppConfig):
         from database.exchange import exchanged
         from database.object_actions import offer
 
+        staff_events.register()
         lead_to("chat.user", "account")
         offer("chat.user", offer_account)
         offer("chat.conversation", offer_contents)

@@ -59,7 +59,7 @@ ROLES: dict[str, frozenset[str]] = {
     | may("approve", "console.grant")
     | may("export", "console.grant"),
     OPERATOR: LOOK
-    | may("export", *TABLES, "console.grant")
+    | may("export", *TABLES, "console.grant", "console.staffevent")
     | RESYNC
     | may("view", *STAFF)
     | may("add", "auth.user", "console.note")
@@ -70,7 +70,7 @@ ROLES: dict[str, frozenset[str]] = {
     AUDITOR: LOOK
     | CONTENTS
     | FINDINGS
-    | may("export", *TABLES, "console.grant")
+    | may("export", *TABLES, "console.grant", "console.staffevent")
     | may("view", *STAFF, *WORK, "console.inboxevent"),
 }
 
@@ -82,7 +82,7 @@ def make_roles(using: str = CONSOLE, **signal: Any) -> None:
     # This room is migrated before some of those whose permissions it gives away.
     for label in {name.split(".")[0] for name in (*TABLES, *STAFF)}:
         create_permissions(apps.get_app_config(label), verbosity=0, using=using)
-    _make_permissions("export", TABLES)
+    _make_permissions("export", (*TABLES, "console.staffevent"))
     _make_permissions("import", IMPORTED)
     _make_permissions("read", ("chat.message",))
     known = {

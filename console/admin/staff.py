@@ -23,6 +23,7 @@ from console.changelist import OwnFiltersMixin, login
 from console.models import StaffEvent
 from console.signin import policy, sessions
 from console.signin.fresh import require_fresh
+from console.staff_event_export import EventExport
 from database import cells
 
 #: What decides what a person may do. Nobody sets these on their own login.
@@ -156,7 +157,7 @@ class RoleAdmin(OwnFiltersMixin, GroupAdmin):
 
 
 @admin.register(StaffEvent)
-class StaffEventAdmin(OwnFiltersMixin, admin.ModelAdmin):
+class StaffEventAdmin(EventExport, OwnFiltersMixin, admin.ModelAdmin):
     list_display = ("when", "staff", "action", "subject")
     list_filter = ("action",)
     filter_parameters = ("action",)
@@ -165,7 +166,7 @@ class StaffEventAdmin(OwnFiltersMixin, admin.ModelAdmin):
     list_select_related = ("staff",)
     list_per_page = 50
     show_full_result_count = False
-    fields = ("when", "staff", "action", "subject", "details")
+    fields = ("number", "when", "staff", "action", "subject", "details", "seal")
     when = cells.column("at", cells.moment, heading="when", sort="at")
     details = cells.column("detail", cells.json_block)
 
