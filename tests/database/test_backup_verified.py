@@ -25,6 +25,8 @@ from database.backup import Wish, backup_done, make_backup
 from database.backup_files import Backups, backups_at
 from database.backup_verification import Verified, verify_backup, verify_file
 
+from .conftest import Command
+
 Manage = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -112,26 +114,35 @@ def test_a_ledger_and_keys_that_were_wrong_are_told_of_a_backup_that_is_faithful
     assert listed["backups"][0]["verified_at"] is not None
 
 
-def test_the_commands_tell_what_the_contract_says(manage: Manage, tmp_path: Path) -> None:
+def test_the_commands_tell_what_the_contract_says(command: Command, tmp_path: Path, settings: Any) -> None:
+    command("migrate_database")
+    settings.BACKUP_STORAGE = str(tmp_path / "kept")
+    code, made = command("backup_database")
+    file = tmp_path / "kept" / made["backup"]
+    assert (code, made["tables"]["subscription_plans"], made["bytes"]) == (0, 4, file.stat().st_size)
+    assert made["rows"] == sum(made["tables"].values())
+    code, verified = command("verify_backup", made["backup"])
+    assert (code, verified["ok"], verified["tables"]) == (0, True, made["tables"])
+    code, again = command("backup_database", "--tables", "users,audit_logs")
+    assert sorted(again["tables"]) == ["audit_logs", "users"]
+    code, listed = command("list_backups")
+    assert [each["backup"] for each in listed["backups"]] == [made["backup"], again["backup"]]
+    assert [bool(each["verified_at"]) for each in listed["backups"]] == [True, False]
+    assert command("prune_backups", "--keep-daily", "1") == (0, {"removed": [], "kept": 2})
+    bad = [("prune_backups",), ("backup_database", "--tables", ",")]
+    assert [command(*words)[0] for words in bad] == [2, 2]
+    code, missing = command("verify_backup", "omnichat-20200101T000000Z.tar.zst")
+    assert (code, "has no backup" in missing["error"]) == (1, True)
+
+
+def test_the_commands_tell_it_in_words(manage: Manage, tmp_path: Path) -> None:
     live(tmp_path, manage).close()
     kept = {"BACKUP_STORAGE": str(tmp_path / "kept")}
-    made = json.loads(manage("backup_database", "--json", **kept).stdout)
-    file = tmp_path / "kept" / made["backup"]
-    assert (made["tables"]["subscription_plans"], made["bytes"]) == (4, file.stat().st_size)
-    assert made["rows"] == sum(made["tables"].values())
-    plain = manage("verify_backup", made["backup"], **kept)
-    assert plain.stdout == f"OK: 11 tables, {made['rows']} rows come back as they were backed up.\n"
-    again = json.loads(manage("backup_database", "--json", "--tables", "users,audit_logs", **kept).stdout)
-    assert sorted(again["tables"]) == ["audit_logs", "users"]
-    listed = manage("list_backups", **kept)
-    assert listed.stdout.count("omnichat-") == 2
-    assert "verified never" in listed.stdout
-    refused = manage("prune_backups", "--keep-daily", "1", "--json", **kept)
-    assert json.loads(refused.stdout) == {"removed": [], "kept": 2}
-    bad = [("prune_backups",), ("prune_backups", "--keep-last", "x"), ("backup_database", "--tables", ",")]
-    assert [manage(*words, **kept).returncode for words in bad] == [2, 2, 2]
-    missing = manage("verify_backup", "omnichat-20200101T000000Z.tar.zst", "--json", **kept)
-    assert (missing.returncode, "has no backup" in json.loads(missing.stdout)["error"]) == (1, True)
+    assert "11 tables" in manage("backup_database", **kept).stdout
+    assert manage("verify_backup", "latest", **kept).stdout.startswith("OK: 11 tables, ")
+    listed = manage("list_backups", **kept).stdout
+    assert (listed.count("omnichat-"), "verified 20" in listed) == (1, True)
+    assert manage("prune_backups", "--keep-last", "x", **kept).returncode == 2
 
 
 def test_a_storage_that_cannot_be_written_is_told(manage: Manage, tmp_path: Path) -> None:
