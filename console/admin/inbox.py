@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console import inbox
 from console.changelist import OwnFiltersMixin, ReadOnlyMixin, login
+from console.inbox_handling import tried
 from console.models import InboxEvent, InboxState, StaffEvent
 from database import cells
 
