@@ -156,7 +156,10 @@ def difference(table: str, key: str, user_id: str, before: Row | None, wanted: M
 def _is_same(name: str, present: Any, wanted: Any) -> bool:
     if name in _MOMENTS and present is not None and wanted is not None:
         one, other = read_instant(present), read_instant(wanted)
-        return isinstance(one, datetime) and one == other
+        if not isinstance(one, datetime) or not isinstance(other, datetime):
+            return False
+        # Stripe knows whole seconds alone.
+        return one.replace(microsecond=0) == other.replace(microsecond=0)
     return bool(present == wanted)
 
 

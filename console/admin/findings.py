@@ -279,8 +279,8 @@ class FindingAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
             "meaning": KINDS.get(finding.kind, ""),
             "user_link": user_link(finding),
             "values": [
-                (gettext("At Stripe"), cells.json_block(finding.expected)),
-                (gettext("In OmniChat"), cells.json_block(finding.found)),
+                (gettext("At Stripe"), in_full(finding.expected)),
+                (gettext("In OmniChat"), in_full(finding.found)),
             ],
             "form": form,
             "may_settle": finding.is_unsettled and self.has_settle_permission(request),
@@ -303,7 +303,11 @@ def user_link(finding: Finding) -> SafeString | str:
     return format_html('<a href="{}">{}</a>', cells.row_url(Account, finding.user_id), finding.user_id)
 
 
-def in_short(value: Any) -> str:
+def in_full(value: Any) -> Any:
+    return cells.json_block(value) if isinstance(value, dict | list) else in_short(value, 2000)
+
+
+def in_short(value: Any, most: int = 60) -> str:
     if value is None:
         return cells.EMPTY
     text = (
@@ -313,7 +317,7 @@ def in_short(value: Any) -> str:
         if isinstance(value, dict)
         else str(value)
     )
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _resync_url(request: HttpRequest, finding: Finding) -> str:

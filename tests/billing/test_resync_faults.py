@@ -340,6 +340,11 @@ def test_periods_and_dates_are_brought_up_to_date(stripe: StripeServer, subscrib
     assert brought(resync()) == {("period_differs", "repaired"), ("cancellation_differs", "repaired")}
 
 
+def test_parts_of_a_second_are_no_difference(stripe: StripeServer, subscribed: Thing):
+    sql("UPDATE user_subscriptions SET current_period_end = replace(current_period_end, '.000Z', '.926Z')")
+    assert resync() == []
+
+
 def test_an_upgrade_that_was_not_credited_is(stripe: StripeServer, subscribed: Thing):
     stripe.advance(days=5)
     stripe.upgrade(subscribed, "power")
