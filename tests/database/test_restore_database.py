@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connections
@@ -210,3 +211,50 @@ def test_the_consoles_own_tables_come_back_when_asked_for(tmp_path: Path, settin
     assert sorted(found) == ["bob", "carol"]
     assert (found["bob"].first_name, found["bob"].password) == ("Bob", password)
     assert not found["carol"].has_usable_password()
+
+
+def test_a_wrong_key_and_none_are_told_and_touch_nothing(command: Command, tmp_path: Path, settings: Any) -> None:
+    mine, other = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
+    settings.BACKUP_STORAGE, settings.BACKUP_AGE_RECIPIENT = str(tmp_path / "kept"), str(mine.to_public())
+    fill(tmp_path / "omnichat.sqlite3")
+    assert command("backup_database", "--no-console")[1]["encrypted"]
+    query = querying(tmp_path / "omnichat.sqlite3")
+    query("SELECT 1")
+    with closing(sqlite3.connect(tmp_path / "omnichat.sqlite3", isolation_level=None)) as database:
+        database.execute("INSERT INTO more VALUES (1)")
+    for identity, words in ((str(other), "another key"), ("", "BACKUP_AGE_IDENTITY")):
+        settings.BACKUP_AGE_IDENTITY = identity
+        code, said = command("restore_database", "latest", "--no-input")
+        assert (code, words in said["error"]) == (1, True)
+        assert query("SELECT count(*) FROM more") == [(1,)]
+    settings.BACKUP_AGE_IDENTITY = str(mine)
+    assert command("restore_database", "latest", "--no-input")[0] == 0
+    assert query("SELECT count(*) FROM more") == [(0,)]
+
+
+def console_there_and_back(manage: Any, **urls: str) -> None:
+    """A member of staff is spoiled and comes back, with a number for the next one that is free."""
+    kept = {"BACKUP_STORAGE": str(urls.pop("folder")), **urls}
+    staff = "from django.contrib.auth.models import User; "
+    assert manage("setup_database", **kept).returncode == 0
+    assert manage("shell", "-c", staff + "User.objects.create_user('bob', password='his')", **kept).returncode == 0
+    assert manage("backup_database", **kept).returncode == 0
+    spoil = "User.objects.update(username='spoiled'); User.objects.create_user('eve')"
+    assert manage("shell", "-c", staff + spoil, **kept).returncode == 0
+    refused = manage("restore_database", "latest", "--console", "--json", **kept)
+    assert (refused.returncode, "--no-input" in json.loads(refused.stdout)["error"]) == (2, True)
+    done = manage("restore_database", "latest", "--console", "--no-input", "--json", **kept)
+    said = json.loads(done.stdout)
+    assert (done.returncode, said.get("console", {}).get("auth.User")) == (0, 1), said
+    look = "u = User.objects.get(); print(u.username, u.check_password('his')); User.objects.create_user('carol')"
+    assert manage("shell", "-c", staff + look, **kept).stdout.split()[-2:] == ["bob", "True"]
+
+
+def test_the_console_comes_back_by_the_command(manage: Any, tmp_path: Path) -> None:
+    console_there_and_back(manage, folder=str(tmp_path / "kept"))
+
+
+def test_a_console_on_postgresql_comes_back_by_the_command(
+    manage: Any, tmp_path: Path, postgresql_database: Callable[..., str]
+) -> None:
+    console_there_and_back(manage, folder=str(tmp_path / "kept"), CONSOLE_DATABASE_URL=postgresql_database())
