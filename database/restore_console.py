@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.management.color import no_style
 from django.db import Error, connections, transaction
-from django.db.models import Model
+from django.db.models import CharField, Field, Model, UniqueConstraint
 
 from database.archive import Archive
 from database.archive_format import Member
@@ -55,11 +56,34 @@ def _write(model: type[Model], member: Member, archive: Archive) -> set[Any]:
     for rows in _batches(archive.rows(member)):
         wanted = [{field.attname: console_value(field, row[place]) for place, field in columns} for row in rows]
         key = model._meta.pk.attname
+        _make_way(model, wanted)
         present = model._base_manager.using(CONSOLE).in_bulk([values[key] for values in wanted])
         for values in wanted:
             _save(model, present.get(values[key]), values)
             keys.add(values[key])
     return keys
+
+
+def _make_way(model: type[Model], wanted: list[dict[str, Any]]) -> None:
+    """Rename rows that have what is unique of another row of the backup: they are changed or deleted later on."""
+    key, manager = model._meta.pk.attname, model._base_manager.using(CONSOLE)
+    for field, fields in _unique(model):
+        name = field.attname
+        owners = {tuple(values.get(each) for each in fields): values[key] for values in wanted}
+        texts = [values[name] for values in wanted if values.get(name) is not None]
+        for pk, *cells in manager.filter(**{f"{name}__in": texts}).values_list("pk", *fields):
+            if owners.get(tuple(cells), pk) != pk:
+                manager.filter(pk=pk).update(**{name: uuid4().hex[: field.max_length]})
+
+
+def _unique(model: type[Model]) -> Iterator[tuple[Field[Any, Any], tuple[str, ...]]]:
+    """What must be unique: a field of text in it, and all of its fields."""
+    fields = {field.name: field for field in model._meta.concrete_fields}
+    alone = [(name,) for name, field in fields.items() if field.unique and not field.primary_key]
+    together = [tuple(each.fields) for each in model._meta.constraints if isinstance(each, UniqueConstraint)]
+    for names in (*alone, *together):
+        if text := next((fields[name] for name in reversed(names) if isinstance(fields[name], CharField)), None):
+            yield text, tuple(fields[name].attname for name in names)
 
 
 def _save(model: type[Model], present: Model | None, values: dict[str, Any]) -> None:

@@ -14,10 +14,13 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connections
 
+from console.models import InboxEvent
 from database import after_restore
 from database.after_restore import Effects, register_effects
+from database.archive import read_archive
 from database.backup import Wish, make_backup
 from database.backup_files import backups_at
+from database.restore_console import restore_console
 from database.restore_marker import MAKE, MARKER
 from standins.d1 import Engine
 
@@ -191,9 +194,6 @@ def test_time_travel_shows_its_undo_restores_and_verifies(manage: Any, d1_engine
 
 @pytest.mark.django_db(databases=["default"])
 def test_the_consoles_own_tables_come_back_when_asked_for(tmp_path: Path, settings: Any) -> None:
-    from database.archive import read_archive
-    from database.restore_console import restore_console
-
     users = get_user_model()
     bob = users.objects.create_user("bob", "bob@example.com", "his password", first_name="Bob")
     carol = users.objects.create_user("carol", password="hers")
@@ -258,3 +258,21 @@ def test_a_console_on_postgresql_comes_back_by_the_command(
     manage: Any, tmp_path: Path, postgresql_database: Callable[..., str]
 ) -> None:
     console_there_and_back(manage, folder=str(tmp_path / "kept"), CONSOLE_DATABASE_URL=postgresql_database())
+
+
+@pytest.mark.django_db(databases=["default"])
+def test_what_is_unique_comes_back_although_other_rows_have_it_now(tmp_path: Path) -> None:
+    users = get_user_model()
+    bob, carol = users.objects.create_user("bob"), users.objects.create_user("carol")
+    event = {"source": "stripe", "event_id": "evt_1", "type": "invoice.paid"}
+    first = InboxEvent.objects.create(**event).pk
+    fill(tmp_path / "some.sqlite3")
+    record = connected(tmp_path / "some.sqlite3", lambda one: make_backup(one, backups_at(str(tmp_path / "kept"))))
+    for pk, name in ((bob.pk, "x"), (carol.pk, "bob"), (bob.pk, "carol")):
+        users.objects.filter(pk=pk).update(username=name)
+    InboxEvent.objects.all().delete()
+    InboxEvent.objects.create(pk=first + 100, **event)
+    with read_archive(tmp_path / "kept" / record["backup"]) as archive:
+        restore_console(archive)
+    assert dict(users.objects.values_list("pk", "username")) == {bob.pk: "bob", carol.pk: "carol"}
+    assert list(InboxEvent.objects.values_list("pk", "event_id")) == [(first, "evt_1")]
