@@ -11,7 +11,7 @@ _MIB = 1024 * 1024
 
 
 class BackupS3Storage(S3Storage):
-    """Uploads in parts, few at a time. S3 shows an object when its last part has come, and a failure aborts the upload.
+    """Uploads in parts, one at a time, as each at once costs memory. S3 shows an object when its last part has come, and a failure aborts the upload.
 
     Files are read by way of a temporary file, as they may be larger than memory.
     """
@@ -23,7 +23,7 @@ class BackupS3Storage(S3Storage):
                 "file_overwrite": True,
                 "querystring_auth": True,
                 "max_memory_size": 2 * _MIB,
-                "transfer_config": TransferConfig(multipart_chunksize=5 * _MIB, max_concurrency=2, max_io_queue=16),
+                "transfer_config": TransferConfig(multipart_chunksize=5 * _MIB, use_threads=False),
                 **options,
             }
         )
