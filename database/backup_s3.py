@@ -11,8 +11,9 @@ _MIB = 1024 * 1024
 
 
 class BackupS3Storage(S3Storage):
-    """Uploads in parts, one at a time, as each at once costs memory. S3 shows an object when its last part has come, and a failure aborts the upload.
+    """Uploads in parts, one at a time, as each costs memory.
 
+    S3 shows an object when its last part has come, and a failure aborts the upload.
     Files are read by way of a temporary file, as they may be larger than memory.
     """
 
