@@ -110,15 +110,27 @@ class Stripe:
                 return
             params["starting_after"] = found[-1]["id"]
 
-    def post(self, path: str, params: Mapping[str, Any], *, idempotency_key: str) -> dict[str, Any]:
+    def post(
+        self, path: str, params: Mapping[str, Any], *, idempotency_key: str, tries: int = _TRIES
+    ) -> dict[str, Any]:
         """Make or change something, once for each key. Raises SameKeyOtherWords."""
-        answer = self._ask("post", path, dict(params), {"idempotency_key": idempotency_key})
+        answer = self._ask("post", path, dict(params), {"idempotency_key": idempotency_key}, tries)
         if answer is None:
             raise StripeTrouble(f"Stripe knows no {path}.")
         return answer
 
-    def _ask(self, method: str, path: str, params: dict[str, Any], options: dict[str, Any]) -> dict[str, Any] | None:
-        for tried in range(1, _TRIES + 1):
+    def delete(self, path: str, *, tries: int = _TRIES, **params: Any) -> dict[str, Any] | None:
+        """End something. None where there is nothing to end, or no longer."""
+        return self._ask("delete", path, params, {}, tries)
+
+    def wait(self, tried: int) -> None:
+        """The pause before what was tried so often is tried again."""
+        self._sleep(_pause(tried, {}))
+
+    def _ask(
+        self, method: str, path: str, params: dict[str, Any], options: dict[str, Any], tries: int = _TRIES
+    ) -> dict[str, Any] | None:
+        for tried in range(1, tries + 1):
             self._bucket.take()
             self.calls[f"{method.upper()} {_without_id(path)}"] += 1
             try:
@@ -127,7 +139,7 @@ class Stripe:
                 if error.http_status == 404:
                     return None
                 trouble = _told(error, self._errors)
-                if not isinstance(trouble, StripeDown) or tried == _TRIES:
+                if not isinstance(trouble, StripeDown) or tried == tries:
                     raise trouble from None
                 self._sleep(_pause(tried, error.headers or {}))
                 continue
@@ -147,6 +159,8 @@ def _told(error: Any, stripe: Any) -> StripeTrouble:
         return SameKeyOtherWords("Stripe has seen this request before, with other words.")
     if isinstance(error, stripe.APIConnectionError):
         return StripeDown("Stripe cannot be reached: look at the network and at STRIPE_API_BASE.")
+    if isinstance(error, stripe.CardError):
+        return StripeTrouble(f"The card was refused, and nothing was changed: {error.user_message}")
     status = error.http_status or 0
     if status in (409, 429) or status >= 500:
         return StripeDown(f"Stripe answers with status {status} again and again: it is tried again later.")

@@ -20,6 +20,7 @@ class ConsoleConfig(AppConfig):
             person_deletion,
             person_export,
             resync_links,
+            stripe_pages,
             staff_events,
         )
         from console.backup_events import record_backup

@@ -1,0 +1,175 @@
+"""The pages on which staff act at Stripe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from billing import stripe_api
+from billing.models import UserSubscription
+from billing.stripe_api import stripe_of_settings
+from billing.stripe_events import Needs, carry_out
+from chat.models import User as Account
+from console.models import StaffEvent
+from standins.stripe import StripeServer
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices", "at_once")]
+Visitor = Callable[[str], Client]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stripe_api, "_pause", lambda tried, headers: 0.0)
+
+
+def login(role: str) -> Client:
+    user = User.objects.create_user(role.lower(), password="x", is_staff=True)
+    user.groups.add(Group.objects.get(name=role))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def alice(stripe: StripeServer) -> dict[str, Any]:
+    """Alice has a subscription, as OmniChat knows."""
+    Account.objects.create(id="user_alice", email="alice@example.com", tier="free")
+    customer = stripe.customer("alice@example.com", "Alice", user_id="user_alice")
+    sub = stripe.subscribe(customer, "starter")
+    carry_out(stripe_of_settings(), Needs(customer["id"], subscriptions=True, invoices={sub["latest_invoice"]}))
+    return sub
+
+
+def text(answer: Any, status: int = 200) -> str:
+    assert answer.status_code == status, (answer.status_code, getattr(answer, "url", ""))
+    return str(answer.content.decode())
+
+
+def fields(page: str) -> dict[str, str]:
+    """The hidden fields of the page's own form."""
+    found = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+    return {name: value.replace("&#x27;", "'") for name, value in found.items() if name != "csrfmiddlewaretoken"}
+
+
+def actions() -> list[str]:
+    return list(StaffEvent.objects.filter(action__startswith="stripe.").order_by("id").values_list("action", flat=True))
+
+
+def test_billing_goes_from_the_row_to_the_subscription_and_cancels_it_once(stripe: StripeServer, alice: Any):
+    client = login("Billing")
+    url = f"/admin/stripe/{alice['id']}/"
+    row = UserSubscription.objects.get()
+    assert url in text(client.get(f"/admin/billing/usersubscription/{row.pk}/change/", follow=True))
+    assert url in text(client.get("/admin/account/user_alice/"))
+    assert f"{url}cancel/" in text(client.get(url))
+    page = text(client.get(f"{url}cancel/"))
+    assert "nothing is paid back" in page
+    form = fields(page)
+    for _ in range(2):
+        assert client.post(f"{url}cancel/", form).status_code == 302
+    assert actions() == ["stripe.cancel", "stripe.cancel.done"]
+    decided = StaffEvent.objects.get(action="stripe.cancel")
+    assert (decided.subject, decided.staff.get_username()) == ("user_alice", "billing")
+    assert "nothing is paid back" in decided.detail["cost"]
+    page = text(client.get(url))
+    assert "was sent before" in page
+    assert f"{url}resume/" in page
+    assert UserSubscription.objects.get().cancel_at is not None
+    form = fields(text(client.get(f"{url}resume/")))
+    assert client.post(f"{url}resume/", form).status_code == 302
+    assert UserSubscription.objects.get().cancel_at is None
+    assert "stripe.cancel.done" in text(client.get("/admin/account/user_alice/timeline/"))
+
+
+@pytest.mark.parametrize("role", ["Support", "Auditor", "Operator"])
+def test_who_may_not_sees_no_button_and_is_refused(alice: Any, role: str):
+    client, url = login(role), f"/admin/stripe/{alice['id']}/"
+    row = UserSubscription.objects.get()
+    assert url not in text(client.get(f"/admin/billing/usersubscription/{row.pk}/change/", follow=True))
+    assert url not in text(client.get("/admin/account/user_alice/"))
+    for path in (url, f"{url}cancel/", f"{url}cancel-now/", f"{url}resume/"):
+        assert client.get(path).status_code == 403
+    assert client.post(f"{url}cancel/", {}).status_code == 403
+    assert actions() == []
+
+
+def test_what_changed_meanwhile_is_shown_again_and_not_done(stripe: StripeServer, alice: Any):
+    client, url = login("Billing"), f"/admin/stripe/{alice['id']}/cancel-now/"
+    form = fields(text(client.get(url)))
+    stripe.upgrade(alice, "power")
+    assert "changed at Stripe meanwhile" in text(client.post(url, form), 400)
+    assert stripe.get(alice)["status"] == "active"
+    assert actions() == []
+
+
+def test_a_lost_answer_keeps_the_forms_key_and_is_looked_up_when_it_is_sent_again(stripe: StripeServer, alice: Any):
+    client, url = login("Billing"), f"/admin/stripe/{alice['id']}/cancel/"
+    form = fields(text(client.get(url)))
+    stripe.faults.plan("cut", path="/v1/subscriptions/", method="POST", times=99)
+    page = text(client.post(url, form), 400)
+    assert "Whether it is done is not known" in page
+    assert fields(page) == form
+    assert actions() == ["stripe.cancel"]
+    stripe.faults.clear()
+    other = fields(text(client.get(url)))
+    assert "is at it right now" in text(client.post(url, other), 400)
+    assert client.post(url, form).status_code == 302
+    assert actions() == ["stripe.cancel", "stripe.cancel.done"]
+    assert stripe.get(alice)["cancel_at_period_end"] is True
+
+
+def test_a_process_that_died_after_stripes_answer_is_finished_by_the_same_form(
+    stripe: StripeServer, alice: Any, monkeypatch: pytest.MonkeyPatch
+):
+    client, url = login("Billing"), f"/admin/stripe/{alice['id']}/cancel-now/"
+    form = fields(text(client.get(url)))
+
+    def die(*args: Any, **words: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("console.stripe_decisions.follow", die)
+        with pytest.raises(KeyboardInterrupt):
+            client.post(url, form)
+    assert stripe.get(alice)["status"] == "canceled"
+    assert UserSubscription.objects.get().status == "active"
+    assert client.post(url, form).status_code == 302
+    assert UserSubscription.objects.get().status == "canceled"
+    assert actions() == ["stripe.cancel-now", "stripe.cancel-now.done"]
+
+
+def test_without_a_key_or_with_effects_observed_the_page_says_what_to_do(alice: Any, settings: Any):
+    client, url = login("Billing"), f"/admin/stripe/{alice['id']}/"
+    form = fields(text(client.get(f"{url}cancel/")))
+    settings.STRIPE_EFFECTS = "observe"
+    assert "STRIPE_EFFECTS is observe" in text(client.get(url))
+    assert "STRIPE_EFFECTS is observe" in text(client.post(f"{url}cancel/", form), 400)
+    settings.STRIPE_EFFECTS, settings.STRIPE_SECRET_KEY = "apply", ""
+    assert "STRIPE_SECRET_KEY is not set" in text(client.get(url))
+    assert "STRIPE_SECRET_KEY is not set" in text(client.post(f"{url}cancel/", form), 400)
+    assert actions() == []
+
+
+def test_a_hostile_address_or_form_is_an_answer_and_no_error(stripe: StripeServer, alice: Any):
+    client, url = login("Billing"), f"/admin/stripe/{alice['id']}/"
+    for path in ("/admin/stripe/x/", "/admin/stripe/sub_%00/", f"{url}nonsense/", "/admin/stripe/sub_1%2Fx/"):
+        assert client.get(path).status_code == 404
+    assert "Stripe knows no subscription" in text(client.get("/admin/stripe/sub_none/"))
+    for form in ({}, {"key": "x"}, {"key": "\0"}):
+        assert "lacks its key" in text(client.post(f"{url}cancel/", form), 400)
+    assert "nothing to do" in text(client.get(f"{url}resume/"))
+    assert client.delete(url).status_code == 405
+    assert actions() == []
+
+
+def test_stripe_down_is_a_sentence(stripe: StripeServer, alice: Any):
+    client, url = login("Billing"), f"/admin/stripe/{alice['id']}/"
+    stripe.faults.plan("500", times=99)
+    assert "answers with status 500" in text(client.get(url))
+    assert "answers with status 500" in text(client.post(f"{url}cancel/", {"key": "x"}), 400)
+    assert actions() == []
