@@ -20,8 +20,8 @@ class ConsoleConfig(AppConfig):
             person_deletion,
             person_export,
             resync_links,
-            stripe_pages,
             staff_events,
+            stripe_pages,
         )
         from console.backup_events import record_backup
         from console.exchange_events import record_exchange
