@@ -30,6 +30,8 @@ from omniops.environment import (
 from omniops.hardening import is_public, transport
 from omniops.service_keys import signing_secrets, stripe_base, stripe_key, svix_secrets
 from omniops.sign_in import cloudflare_access, openid_connect
+from omniops.watching import sentry
+from omniops.watching.logs import logging_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -184,6 +186,15 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", 
 #: Whether it is reached from elsewhere; docs/security.md tells what that changes.
 PUBLIC = is_public(DEBUG, ALLOWED_HOSTS)
 globals().update(transport(PUBLIC))
+LOGGING = logging_of(PUBLIC)
+if PUBLIC:
+    MIDDLEWARE.insert(0, "omniops.watching.requests.RequestLog")
+#: What /metrics is asked with; without one there is no such page.
+METRICS_TOKEN = read("METRICS_TOKEN", str, "")
+if METRICS_TOKEN:
+    _timed = [f"django_prometheus.middleware.Prometheus{when}Middleware" for when in ("Before", "After")]
+    MIDDLEWARE = [_timed[0], *MIDDLEWARE, _timed[1]]
+sentry.start(read("SENTRY_DSN", http_url, ""))
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"

@@ -13,8 +13,13 @@ from console.views.standin import standin_page
 from console.views.stripe_actions import action_page, subscription_page
 from console.views.views import choose_columns, remove_view, save_view
 from console.views.webhooks import clerk, stripe
+from omniops.watching.metrics import metrics
+from omniops.watching.probes import healthz, readyz
 
 urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("admin/", admin.site.admin_view(home_page)),
     path("admin/count-figures/", admin.site.admin_view(count_again), name="count_figures"),
     path("admin/account/<str:user_id>/", admin.site.admin_view(account_page), name="account"),

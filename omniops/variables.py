@@ -29,6 +29,8 @@ NAMES = (
     "OIDC_ISSUER",
     "OIDC_CLIENT_ID",
     "OIDC_CLIENT_SECRET",
+    "METRICS_TOKEN",
+    "SENTRY_DSN",
 )
 
 if __name__ == "__main__":
