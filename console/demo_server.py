@@ -26,10 +26,15 @@ def check_port(port: int) -> None:
         _bind(lambda: probe.bind((HOST, port)))
 
 
+class Handler(WSGIRequestHandler):
+    # Head and body are two packets: the second would wait 40 ms for the first to be acknowledged.
+    disable_nagle_algorithm = True
+
+
 @contextmanager
 def listening(port: int) -> Iterator[ThreadedWSGIServer]:
     """A server that listens already; its `server_port` is the one taken where `port` is 0. Raises PortTaken."""
-    server = _bind(lambda: ThreadedWSGIServer((HOST, port), WSGIRequestHandler))
+    server = _bind(lambda: ThreadedWSGIServer((HOST, port), Handler))
     try:
         server.set_app(get_wsgi_application())
         yield server
