@@ -127,14 +127,14 @@ def cancel(stripe: Stripe, held: Held, *, key: str, now: bool = False) -> Object
     path = f"/v1/subscriptions/{held.id}"
     if now:
         # Stripe takes no idempotency key here: of what has ended there is nothing to end again.
-        return _once(
+        return once(
             stripe,
             lambda: stripe.delete(path, tries=1, prorate="false", invoice_now="false"),
             lambda: _if(stripe, held, lambda it: it.status in ENDED),
         )
-    return _once(
+    return once(
         stripe,
-        lambda: stripe.post(path, {"cancel_at_period_end": "true"}, idempotency_key=_key("cancel", key), tries=1),
+        lambda: send(stripe, path, {"cancel_at_period_end": "true"}, "cancel", key),
         lambda: _if(stripe, held, lambda it: it.status in ENDED or it.ends_at is not None),
     )
 
@@ -154,9 +154,9 @@ def resume(stripe: Stripe, held: Held, *, key: str) -> Object:
         params = {"pause_collection": ""}
     else:
         return held.subscription
-    return _once(
+    return once(
         stripe,
-        lambda: stripe.post(path, params, idempotency_key=_key("resume", key), tries=1),
+        lambda: send(stripe, path, params, "resume", key),
         lambda: _if(stripe, held, lambda it: it.ends_at is None and (bool(held.ends_at) or not it.is_paused)),
     )
 
@@ -172,8 +172,9 @@ def needs_of_subscription(held: Held, after: Object) -> Needs:
     return Needs(held.customer, subscriptions=True, invoices={made} if made and made != before else set())
 
 
-def _key(name: str, key: str) -> str:
-    return f"omniops:{name}:{key}"
+def send(stripe: Stripe, path: str, params: dict[str, Any], name: str, key: str) -> dict[str, Any]:
+    """One try. Its idempotency key is of the form's, so that the form sent again is the same request."""
+    return stripe.post(path, params, idempotency_key=f"omniops:{name}:{key}", tries=1)
 
 
 def _if(stripe: Stripe, held: Held, is_done: Callable[[Held], bool]) -> Object | None:
@@ -181,7 +182,7 @@ def _if(stripe: Stripe, held: Held, is_done: Callable[[Held], bool]) -> Object |
     return found if found and is_done(Held(found, held.user_id, held.plans)) else None
 
 
-def _once(stripe: Stripe, act: Callable[[], dict[str, Any] | None], look: Callable[[], Object | None]) -> Object:
+def once(stripe: Stripe, act: Callable[[], dict[str, Any] | None], look: Callable[[], Object | None]) -> Object:
     """Do it unless it is done. Where no answer came, look before it is tried again."""
     sent = False
     for tried in range(1, TRIES + 1):

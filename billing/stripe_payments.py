@@ -105,7 +105,11 @@ def _reverse(stripe: Stripe, intent: Object, changes: Changes) -> None:
     disputes = list(stripe.list("/v1/disputes", payment_intent=payment.payment_intent))[::-1]
     over = undone(refunds, disputes)
     taken = amounts_of(over)
-    changes.entries += reversals(payment, [each for each in refunds if f"refund:{each['id']}" not in over], disputes)
+    kept = {f"refund:{each['id']}" for each in refunds if shapes.keeps_units(each)} - set(over)
+    counted = [each for each in refunds if f"refund:{each['id']}" not in {*over, *kept}]
+    changes.entries += reversals(payment, counted, disputes)
+    # So that nobody takes the units later, whatever becomes of the metadata.
+    changes.settled += [(cause, payment.user_id) for cause in sorted(kept)]
     for cause, ending in over.items():
         if cause in taken:
             changes.entries.append(given_back(payment, cause, ending, -taken[cause]))

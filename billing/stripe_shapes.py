@@ -14,6 +14,8 @@ Object = Mapping[str, Any]
 #: Under these names in metadata the OmniChat app keeps whose a payment is, and the units of a battery pack.
 USER_KEYS = ("userId", "user_id", "clerkUserId")
 UNIT_KEYS = ("units", "batteryUnits", "battery_units")
+#: Under this name a refund's metadata say `keep` where its units stay with the user.
+KEEP_UNITS = "omniops_units"
 
 
 def id_of(value: Any) -> str | None:
@@ -64,6 +66,11 @@ def metadata_units(*objects: Any) -> int | None:
             if text.isascii() and text.isdecimal() and int(text[:19]) > 0:
                 return int(text[:19])
     return None
+
+
+def keeps_units(refund: Object) -> bool:
+    """Whether money was given back without taking the units that it bought."""
+    return bool(dig(refund, "metadata", KEEP_UNITS) == "keep")
 
 
 def period(subscription: Object) -> tuple[int | None, int | None]:

@@ -54,6 +54,7 @@ ROLES: dict[str, frozenset[str]] = {
     | may("view", "console.inboxevent")
     | may("change", "console.inboxevent")
     | RESYNC
+    | may("refund", "billing.batterytransaction")
     | may("add", "console.grant", "console.note")
     | may("export", "console.person")
     | may("approve", "console.grant")
@@ -85,6 +86,7 @@ def make_roles(using: str = CONSOLE, **signal: Any) -> None:
     _make_permissions("export", (*TABLES, "console.staffevent"))
     _make_permissions("import", IMPORTED)
     _make_permissions("read", ("chat.message",))
+    _make_permissions("refund", ("billing.batterytransaction",))
     known = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.using(using).select_related("content_type")

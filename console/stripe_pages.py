@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib import messages
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext
@@ -13,11 +15,14 @@ from django.utils.translation import gettext_lazy as _
 from billing.causes import stripe_url
 from billing.stripe_actions import Held
 from billing.stripe_state import moment
+from console.stripe_decisions import Done
 from database.identifiers import is_id
 from database.object_actions import ObjectAction, offer
 
 #: Whoever has it cancels, resumes and changes plans.
 CHANGE = "billing.change_usersubscription"
+#: Whoever has it gives money back.
+REFUND = "billing.refund_batterytransaction"
 
 
 def subscription_url(id: str) -> str:
@@ -26,6 +31,23 @@ def subscription_url(id: str) -> str:
 
 def action_url(id: str, name: str) -> str:
     return reverse("stripe_action", args=(id, name))
+
+
+def payments_url(user_id: str) -> str:
+    return reverse("stripe_payments", args=(quote(user_id),))
+
+
+def refund_url(intent: str) -> str:
+    return reverse("stripe_refund", args=(intent,))
+
+
+def told(done: Done, words: str) -> list[tuple[int, str]]:
+    """Levels and texts of what came of an action."""
+    found = [(messages.SUCCESS, " ".join([words, *done.lines]))]
+    if done.problem:
+        late = gettext("OmniChat's rows could not follow yet: %s. They do with Stripe's event, or by a resync.")
+        found.append((messages.WARNING, late % done.problem.rstrip(".")))
+    return found
 
 
 def money(cents: int, currency: str) -> str:
@@ -63,12 +85,20 @@ def _subscription(request: HttpRequest, id: Any) -> Iterable[ObjectAction]:
         yield ObjectAction(_("Subscription at Stripe"), subscription_url(id))
 
 
+def _payments(request: HttpRequest, user_id: Any) -> Iterable[ObjectAction]:
+    if user_id and request.user.has_perm(REFUND):
+        yield ObjectAction(_("Payments and refunds"), payments_url(str(user_id)))
+
+
 def _of_user(request: HttpRequest, user: Any) -> Iterable[ObjectAction]:
     yield from _subscription(request, user.subscription_id)
+    if user.stripe_customer_id:
+        yield from _payments(request, user.pk)
 
 
 def _of_subscription(request: HttpRequest, row: Any) -> Iterable[ObjectAction]:
     yield from _subscription(request, row.stripe_subscription_id)
+    yield from _payments(request, row.user_id)
     if row.stripe_subscription_id and (url := stripe_url(row.stripe_subscription_id)):
         yield ObjectAction(_("Open in Stripe"), url)
 

@@ -11,6 +11,7 @@ from console.views.notes import add_note, change_note
 from console.views.person import deletion_page, export_file, export_page
 from console.views.standin import standin_page
 from console.views.stripe_actions import action_page, subscription_page
+from console.views.stripe_refunds import payments_page, refund_page
 from console.views.views import choose_columns, remove_view, save_view
 from console.views.webhooks import clerk, stripe
 from omniops.watching.metrics import metrics
@@ -39,6 +40,8 @@ urlpatterns = [
     path("admin/find/", admin.site.admin_view(find_page), name="find"),
     path("admin/stripe/<str:id>/", admin.site.admin_view(subscription_page), name="stripe_subscription"),
     path("admin/stripe/<str:id>/<slug:name>/", admin.site.admin_view(action_page), name="stripe_action"),
+    path("admin/stripe-payments/<str:user_id>/", admin.site.admin_view(payments_page), name="stripe_payments"),
+    path("admin/stripe-refund/<str:intent>/", admin.site.admin_view(refund_page), name="stripe_refund"),
     path("admin/stripe-standin/", admin.site.admin_view(standin_page), name="stripe_standin"),
     path("admin/", include("console.signin.urls")),
     path("admin/", admin.site.urls),

@@ -24,8 +24,8 @@ from billing.stripe_api import Stripe, StripeTrouble, stripe_of_settings
 from billing.stripe_shapes import Object
 from chat.models import User as Account
 from console.changelist import login
-from console.stripe_decisions import Decision, Done, SentBefore, is_open, perform, unfinished
-from console.stripe_pages import CHANGE, action_url, cost_of, day, money, subscription_url
+from console.stripe_decisions import Decision, SentBefore, is_open, perform, unfinished
+from console.stripe_pages import CHANGE, action_url, cost_of, day, money, subscription_url, told
 from database import cells
 from database.identifiers import is_id
 
@@ -120,7 +120,8 @@ def _act(request: HttpRequest, stripe: Stripe, held: Held, name: str, looked_at:
     except Uncertain as uncertain:
         return _confirm(request, held, name, decision, problem=uncertain)
     else:
-        _tell(request, done, gettext("Done at Stripe: %s.") % NAMES[name])
+        for level, words in told(done, gettext("Done at Stripe: %s.") % NAMES[name]):
+            messages.add_message(request, level, words)
     return redirect(subscription_url(held.id))
 
 
@@ -130,13 +131,6 @@ def key_of(request: HttpRequest) -> str:
         return str(UUID(request.POST.get("key", "")))
     except ValueError:
         raise Refused(gettext("The form lacks its key: begin anew.")) from None
-
-
-def _tell(request: HttpRequest, done: Done, words: str) -> None:
-    messages.success(request, " ".join([words, *done.lines]))
-    if done.problem:
-        late = gettext("OmniChat's rows could not follow yet: %s. They do with Stripe's event, or by a resync.")
-        messages.warning(request, late % done.problem.rstrip("."))
 
 
 def _page(request: HttpRequest, name: str, title: str, id: str, status: int = 200, **context: Any) -> HttpResponse:

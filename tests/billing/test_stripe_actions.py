@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from billing import stripe_actions, stripe_api
+from billing import stripe_actions, stripe_api, stripe_refunds
 from billing.models import BatteryTransaction, UserSubscription
+from billing.resync.run import Resync, Wish
 from billing.stripe_actions import Held, Refused, Uncertain
 from billing.stripe_api import Stripe, StripeTrouble, stripe_of_settings
-from billing.stripe_events import Needs, carry_out
+from billing.stripe_events import Needs, carry_out, needs_of
+from billing.stripe_refunds import Paid
 from chat.models import User
 from database.models import AuditLog
 from standins.stripe import StripeServer
@@ -149,3 +152,103 @@ def test_a_key_used_for_another_subscription_is_refused(stripe: StripeServer, su
     stripe_actions.cancel(asked(), held(sub), key="k")
     with pytest.raises(StripeTrouble, match="other words"):
         stripe_actions.cancel(asked(), held(other), key="k")
+
+
+@pytest.fixture
+def pack(stripe: StripeServer, alice: Thing) -> Paid:
+    """1,000 units for 10 dollars, in the battery."""
+    session = stripe.buy_pack(alice, 1000, 1000)
+    intent = stripe.get(session)["payment_intent"]
+    carry_out(asked(), Needs(alice["id"], payments={intent}))
+    return paid(intent)
+
+
+def paid(intent: str) -> Paid:
+    return stripe_refunds.look_at_payment(asked(), intent)
+
+
+def ledger() -> list[int]:
+    return list(BatteryTransaction.objects.order_by("created_at", "id").values_list("amount", flat=True))
+
+
+def settle(pack: Paid) -> None:
+    stripe_actions.follow(asked(), stripe_refunds.needs_of_refund(pack), by="carol", key="k")
+
+
+def test_a_refund_in_parts_takes_just_what_its_preview_said(stripe: StripeServer, pack: Paid):
+    for cents, units in ((333, 333), (1, 1), (666, 666)):
+        assert stripe_refunds.preview_refund(asked(), pack, cents) == units
+        stripe_refunds.refund(asked(), pack, cents, key=f"key {cents}")
+        settle(pack)
+    assert sorted(ledger()) == [-666, -333, -1, 1000]
+    assert paid(pack.id).left == 0
+    with pytest.raises(StripeTrouble, match="already been refunded"):
+        stripe_refunds.refund(asked(), pack, 1, key="one more")
+
+
+def test_a_refund_without_its_units_takes_none_by_action_event_and_resync(
+    stripe: StripeServer, pack: Paid, settings: Any, tmp_path: Path
+):
+    settings.VAR_DIR = tmp_path
+    start = len(stripe.events)
+    made = stripe_refunds.refund(asked(), pack, 500, key="k", keep_units=True)
+    with Resync(Wish()) as found:
+        found.find()
+        found.repair(by="test")
+        assert [each.kind for each in found.differences()] == []
+    settle(pack)
+    for event in stripe.events[start:]:
+        carry_out(asked(), needs_of(event))
+    assert ledger() == [1000]
+    assert AuditLog.objects.filter(id=f"settled:refund:{made['id']}").count() == 1
+    assert stripe_refunds.preview_refund(asked(), paid(pack.id), 500) == 500
+    stripe_refunds.refund(asked(), pack, 500, key="other")
+    settle(pack)
+    assert sorted(ledger()) == [-500, 1000]
+
+
+def test_a_kept_refund_that_fails_gives_nothing_back(stripe: StripeServer, pack: Paid):
+    made = stripe_refunds.refund(asked(), pack, 500, key="k", keep_units=True)
+    settle(pack)
+    stripe.fail_refund(made)
+    settle(pack)
+    assert ledger() == [1000]
+
+
+def test_a_refund_of_an_invoice_takes_of_its_units(stripe: StripeServer, sub: Thing):
+    payment = stripe_refunds.payments_of(asked(), "user_alice").rows[0]
+    assert payment.cents == 499
+    assert stripe_refunds.preview_refund(asked(), payment, 499) == 6_000
+    stripe_refunds.refund(asked(), payment, 499, key="k")
+    settle(payment)
+    assert sorted(ledger()) == [-6_000, 6_000]
+
+
+@pytest.mark.parametrize("fault", [{"kind": "cut"}, {"kind": "500"}, {"kind": "500", "kept": True}])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_refund_whose_answer_was_lost_is_made_once(
+    stripe: StripeServer, pack: Paid, fault: dict[str, Any], after: bool
+):
+    stripe.faults.plan(method="POST", path="/v1/refunds", after=after, **fault)
+    if fault.get("kept") and not after:
+        # Stripe keeps this answer under the key: nothing is refunded, and nobody tries with another key by itself.
+        with pytest.raises(Uncertain):
+            stripe_refunds.refund(asked(), pack, 400, key="k")
+        assert stripe.all("refund") == []
+        return
+    stripe_refunds.refund(asked(), pack, 400, key="k")
+    stripe_refunds.refund(asked(), pack, 400, key="k")
+    assert [each["amount"] for each in stripe.all("refund")] == [400]
+
+
+def test_payments_of_a_user_are_one_call_and_of_nobody_else(stripe: StripeServer, pack: Paid, sub: Thing):
+    stripe.calls.clear()
+    assert [each.cents for each in stripe_refunds.payments_of(asked(), "user_alice").rows] == [499, 1000]
+    assert sum(stripe.calls.values()) == 1
+    User.objects.create(id="user_bob", email="bob@example.com")
+    with pytest.raises(Refused, match="no Stripe customer"):
+        stripe_refunds.payments_of(asked(), "user_bob")
+    stripe.decline(stripe.get(sub)["customer"])
+    stripe.subscribe(stripe.get(sub)["customer"], "daily")
+    with pytest.raises(Refused, match="Nothing came in"):
+        paid(next(each["id"] for each in stripe.all("payment_intent") if each["status"] != "succeeded"))

@@ -11,11 +11,12 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from billing import stripe_api
-from billing.models import UserSubscription
+from billing.models import UserBattery, UserSubscription
 from billing.stripe_api import stripe_of_settings
 from billing.stripe_events import Needs, carry_out
 from chat.models import User as Account
 from console.models import StaffEvent
+from database.models import AuditLog
 from standins.stripe import StripeServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices", "at_once")]
@@ -173,3 +174,119 @@ def test_stripe_down_is_a_sentence(stripe: StripeServer, alice: Any):
     assert "answers with status 500" in text(client.get(url))
     assert "answers with status 500" in text(client.post(f"{url}cancel/", {"key": "x"}), 400)
     assert actions() == []
+
+
+@pytest.fixture
+def pack(stripe: StripeServer, alice: Any) -> str:
+    """Alice bought 1,000 units for 10 dollars. The address of its refund."""
+    intent = stripe.get(stripe.buy_pack(alice["customer"], 1000, 1000))["payment_intent"]
+    carry_out(stripe_of_settings(), Needs(alice["customer"], payments={intent}))
+    return f"/admin/stripe-refund/{intent}/"
+
+
+def wish(client: Client, url: str, **words: str) -> dict[str, str]:
+    """The form of a refund, filled in."""
+    shown = fields(text(client.get(url)))
+    return {**shown, "amount": "4", "units": "take", "reason": "duplicate", "text": "Paid twice.", **words}
+
+
+def balance() -> int:
+    return int(UserBattery.objects.get().total_balance)
+
+
+def test_billing_refunds_a_part_after_seeing_what_it_costs(stripe: StripeServer, pack: str):
+    client = login("Billing")
+    payments = "/admin/stripe-payments/user_5Falice/"
+    assert payments in text(client.get("/admin/account/user_alice/"))
+    page = text(client.get(payments))
+    assert pack in page
+    assert "as of now" in page
+    form = wish(client, pack)
+    shown = text(client.post(pack, form))
+    assert "$4.00 go back to the customer. 400 units are taken" in shown
+    assert stripe.all("refund") == []
+    assert 'value="4"' in text(client.post(pack, {**form, "step": "edit"}))
+    for _ in range(2):
+        assert client.post(pack, {**form, "step": "refund"}).status_code == 302
+    assert [(each["amount"], each["reason"]) for each in stripe.all("refund")] == [(400, "duplicate")]
+    assert balance() == 6_600
+    assert actions() == ["stripe.refund", "stripe.refund.done"]
+    decided = StaffEvent.objects.get(action="stripe.refund").detail
+    assert (decided["asked"]["cents"], decided["reason"]) == (400, "Paid twice.")
+    assert AuditLog.objects.filter(metadata__contains='"username":"billing"').count() == 1
+    page = text(client.get(payments))
+    assert "was sent before" in page
+    assert "$6.00" in page
+
+
+def test_a_refund_without_units_leaves_the_battery(stripe: StripeServer, pack: str):
+    client = login("Billing")
+    form = wish(client, pack, units="keep", amount="10.00")
+    assert "No units are taken" in text(client.post(pack, form))
+    assert client.post(pack, {**form, "step": "refund"}).status_code == 302
+    assert (balance(), stripe.all("refund")[0]["amount"]) == (7_000, 1000)
+    assert "refunded already" in text(client.get(pack))
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "10.01", "1e9", "NaN", "1.005", ""])
+def test_a_wrong_amount_is_told_and_nothing_is_refunded(stripe: StripeServer, pack: str, amount: str):
+    client = login("Billing")
+    form = wish(client, pack, amount=amount, step="refund")
+    assert "errorlist" in text(client.post(pack, form), 400)
+    assert (stripe.all("refund"), actions()) == ([], [])
+
+
+def test_a_second_refund_of_the_same_sight_is_told(stripe: StripeServer, pack: str):
+    client = login("Billing")
+    one, other = wish(client, pack), wish(client, pack)
+    assert client.post(pack, {**one, "step": "refund"}).status_code == 302
+    assert "changed at Stripe meanwhile" in text(client.post(pack, {**other, "step": "refund"}), 400)
+    assert len(stripe.all("refund")) == 1
+
+
+def test_a_form_that_was_sent_is_not_sent_again_with_other_words(stripe: StripeServer, pack: str):
+    client = login("Billing")
+    form = wish(client, pack, step="refund")
+    stripe.faults.plan("cut", path="/v1/refunds", method="POST", times=99)
+    assert "Whether it is done is not known" in text(client.post(pack, form), 400)
+    stripe.faults.clear()
+    assert client.post(pack, {**form, "amount": "5"}).status_code == 302
+    assert stripe.all("refund") == []
+    assert client.post(pack, form).status_code == 302
+    assert [each["amount"] for each in stripe.all("refund")] == [400]
+    assert balance() == 6_600
+
+
+def test_a_disputed_payment_is_not_refunded_and_stripes_sentence_is_shown(stripe: StripeServer, pack: str):
+    client = login("Billing")
+    stripe.dispute(pack.split("/")[-2])
+    form = wish(client, pack, step="refund")
+    assert "has been charged back" in text(client.post(pack, form), 400)
+    assert actions() == ["stripe.refund", "stripe.refund.refused"]
+
+
+@pytest.mark.parametrize("role", ["Support", "Auditor", "Operator"])
+def test_who_may_not_refund_is_refused(pack: str, role: str):
+    client = login(role)
+    assert "stripe-payments" not in text(client.get("/admin/account/user_alice/"))
+    assert client.get("/admin/stripe-payments/user_5Falice/").status_code == 403
+    assert client.get(pack).status_code == 403
+    assert client.post(pack, {"step": "refund"}).status_code == 403
+
+
+def test_a_refund_asks_for_a_fresh_sign_in(pack: str, stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
+    client = login("Billing")
+    form = wish(client, pack, step="refund")
+    monkeypatch.setattr("console.signin.fresh.is_fresh", lambda request: False)
+    for answer in (client.get(pack), client.post(pack, form)):
+        assert (answer.status_code, "next=" in answer.url) == (302, True)
+    assert stripe.all("refund") == []
+
+
+def test_payments_of_strangers_are_an_answer_and_no_error(stripe: StripeServer, alice: Any):
+    client = login("Billing")
+    Account.objects.create(id="user_bob", email="bob@example.com")
+    assert "no Stripe customer" in text(client.get("/admin/stripe-payments/user_5Fbob/"))
+    assert "no Stripe customer" in text(client.get("/admin/stripe-payments/no%00body/"))
+    assert "Stripe knows no payment" in text(client.get("/admin/stripe-refund/pi_none/"))
+    assert client.get("/admin/stripe-refund/x/").status_code == 404
