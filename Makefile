@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UNSET := $(shell $(PYTHON) omniops/variables.py)
 CLEAN := env $(foreach name,$(UNSET),-u $(name))
 
-.PHONY: demo test d1 lint lock bench bench-d1 bench-backup bench-ledger bench-resync proof test-django pictures
+.PHONY: demo test d1 lint lock bench bench-d1 bench-backup bench-ledger bench-resync bench-webhooks proof test-django pictures
 
 $(VENV)/demo.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("omniops needs Python 3.11 or later; name one with make PYTHON=python3.12")'
@@ -41,7 +41,7 @@ d1: $(VENV)/demo.stamp
 
 # Where the locks are made uv is needed; nothing else needs it.
 lock:
-	for name in requirements requirements-dev bench/d1_rivals/requirements bench/backup_rival/requirements; do \
+	for name in requirements requirements-dev bench/d1_rivals/requirements bench/backup_rival/requirements bench/webhooks_rival/requirements; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" $$name.in -o $$name.txt || exit 1; done
 
@@ -60,6 +60,9 @@ bench-ledger: $(VENV)/test.stamp
 
 bench-resync: $(VENV)/test.stamp
 	$(CLEAN) $(BIN)/python bench/resync.py
+
+bench-webhooks: $(VENV)/test.stamp
+	$(CLEAN) $(BIN)/python -m bench.webhooks
 
 bench-backup: $(VENV)/test.stamp
 	$(CLEAN) $(BIN)/python bench/backup.py

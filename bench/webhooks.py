@@ -1,4 +1,4 @@
-"""How fast webhooks are answered and worked off. Run by hand: `.venv/bin/python -m bench.webhooks`.
+"""How fast webhooks are answered and worked off. `make bench-webhooks`.
 
 Stripe's stand-in serves in a process of its own; the console serves as the demo does, in another, with SQLite files.
 Measured: deliveries at a steady rate, with the time of each answer; then how long the same events take until their
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,9 +27,12 @@ from pathlib import Path
 import urllib3
 
 from omniops.variables import NAMES
+from standins.stripe import LATEST
 from standins.stripe.remote import StripeProcess
 
 ROOT = Path(__file__).resolve().parent.parent
+RIVAL = ROOT / "var" / "bench-webhooks" / "venv"
+RIVAL_CODE = ROOT / "bench" / "webhooks_rival"
 # The plans' prices are put into the database beside the users, as Billing would enter them.
 PREPARE = """
 import json, sys, django
@@ -154,7 +159,9 @@ def measure(people_count: int, rate: float) -> dict[str, object]:
         with console(env, "alone") as url:
             signed = [stripe.signed(event) for event in events]
             deliver(url, signed[:1], rate)  # The first one imports what verifies.
+            sent = time.perf_counter()
             answered = sorted(deliver(url, signed[1:], rate))
+            delivering = time.perf_counter() - sent
         hinting = waiting(folder)
         began = time.perf_counter()
         calls = sum(stripe.calls.values())
@@ -174,8 +181,49 @@ def measure(people_count: int, rate: float) -> dict[str, object]:
             "hinting": hinting,
             "worked_off_a_second": round(hinting / seconds, 1),
             "all_events_a_second": round(len(events) / seconds, 1),
+            "delivered_and_worked_off_a_second": round(len(events) / (seconds + delivering), 1),
             "stripe_calls_an_event": round((sum(stripe.calls.values()) - calls) / hinting, 2),
         }
+
+
+def rival(people_count: int) -> dict[str, object] | None:
+    """dj-stripe, in its own process and without a server, over the same events; None where it cannot be installed."""
+    python = rival_python()
+    if python is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder, StripeProcess() as stripe:
+        people(stripe, people_count)
+        env = {
+            **os.environ, "PYTHONPATH": str(RIVAL_CODE), "DJANGO_SETTINGS_MODULE": "webhooks_rival_settings",
+            "RIVAL_DATABASE": f"{folder}/rival.sqlite3", "STRIPE_API_BASE": stripe.url, "RIVAL_KEY": stripe.key,
+        }  # fmt: skip
+        signed = [stripe.signed(event) for event in stripe.events]
+        given = {
+            "key": stripe.key, "secret": stripe.secret, "version": LATEST,
+            "deliveries": [[body.decode(), headers] for body, headers in signed],
+        }  # fmt: skip
+        stripe.reset_calls()
+        told = subprocess.run(
+            [python, str(RIVAL_CODE / "deliver.py")], env=env, input=json.dumps(given), text=True, check=True,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        found = json.loads(told.stdout)
+        return {
+            "events": len(signed), **found, "events_a_second": round(found["events"] / found["seconds"], 1),
+            "stripe_calls": stripe.calls.total(),
+        }  # fmt: skip
+
+
+def rival_python() -> str | None:
+    """The interpreter that has dj-stripe, installed on first use; None where it cannot be had."""
+    python = RIVAL / "bin" / "python"
+    if not python.exists():
+        venv.create(RIVAL, with_pip=True)
+        lock = RIVAL_CODE / "requirements.txt"
+        if subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock]).returncode:
+            shutil.rmtree(RIVAL)
+            return None
+    return str(python)
 
 
 def main() -> None:
@@ -183,7 +231,11 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--rate", type=float, default=200.0, help="deliveries a second")
     options = parser.parse_args()
-    print(json.dumps(measure(options.people, options.rate), indent=2))
+    print(json.dumps({
+        "load before": os.getloadavg()[0],
+        "console": measure(options.people, options.rate),
+        "dj-stripe 2.11": rival(options.people),
+    }, indent=2))  # fmt: skip
 
 
 if __name__ == "__main__":

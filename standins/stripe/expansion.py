@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from standins.stripe.account import Account
 from standins.stripe.errors import invalid
 from standins.stripe.store import Thing, copy
@@ -14,6 +16,13 @@ INCLUDED = {
     ("invoice", "payments"): ("invoice_payment", "invoice"),
     ("charge", "refunds"): ("refund", "charge"),
     ("customer", "subscriptions"): ("subscription", "customer"),
+}
+# What nobody here ever has, and may still be asked for.
+EMPTY = {
+    ("customer", "sources"): b'{"object": "list", "data": [], "has_more": false, "url": "/v1/customers/sources"}',
+    ("price", "currency_options"): b"{}",
+    ("price", "tiers"): b"[]",
+    ("item", "discounts"): b"[]",
 }
 
 
@@ -68,6 +77,8 @@ def _include(account: Account, thing: Thing, head: str) -> bool:
         thing[head] = _listing(
             account.session_lines.get(thing["id"], []), f"/v1/checkout/sessions/{thing['id']}/line_items"
         )
+    elif (kind, head) in EMPTY:
+        thing[head] = orjson.loads(EMPTY[kind, head])
     elif (kind, head) in INCLUDED:
         inner, index = INCLUDED[kind, head]
         found = list(reversed(account.store[inner].of(index, thing["id"])))

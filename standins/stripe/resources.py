@@ -207,6 +207,12 @@ def _items(account: Account, given: Thing, id: str) -> Thing:
     return sub["items"]  # type: ignore[no-any-return]
 
 
+def _features(account: Account, given: Thing, id: str) -> Thing:
+    """A product here has none."""
+    product = account.store["product"].get(id)
+    return {"object": "list", "data": [], "has_more": False, "url": f"/v1/products/{product['id']}/features"}
+
+
 def _balance(account: Account, given: Thing, id: str) -> Thing:
     cents = sum(each["net"] for each in account.store["balance_transaction"].all())
     available = [{"amount": cents, "currency": "usd", "source_types": {"card": cents}}]
@@ -232,5 +238,6 @@ ROUTES: list[tuple[str, str, Callable[[Account, Thing, str], Thing]]] = [
     ("POST", "refunds", _create_refund),
     ("POST", "checkout/sessions/{id}/expire", _expire_session),
     ("GET", "checkout/sessions/{id}/line_items", _line_items),
+    ("GET", "products/{id}/features", _features),
     ("GET", "balance", _balance),
 ]
