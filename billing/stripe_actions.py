@@ -130,12 +130,12 @@ def cancel(stripe: Stripe, held: Held, *, key: str, now: bool = False) -> Object
         return once(
             stripe,
             lambda: stripe.delete(path, tries=1, prorate="false", invoice_now="false"),
-            lambda: _if(stripe, held, lambda it: it.status in ENDED),
+            lambda: current(stripe, held, lambda it: it.status in ENDED),
         )
     return once(
         stripe,
         lambda: send(stripe, path, {"cancel_at_period_end": "true"}, "cancel", key),
-        lambda: _if(stripe, held, lambda it: it.status in ENDED or it.ends_at is not None),
+        lambda: current(stripe, held, lambda it: it.status in ENDED or it.ends_at is not None),
     )
 
 
@@ -157,7 +157,7 @@ def resume(stripe: Stripe, held: Held, *, key: str) -> Object:
     return once(
         stripe,
         lambda: send(stripe, path, params, "resume", key),
-        lambda: _if(stripe, held, lambda it: it.ends_at is None and (bool(held.ends_at) or not it.is_paused)),
+        lambda: current(stripe, held, lambda it: it.ends_at is None and (bool(held.ends_at) or not it.is_paused)),
     )
 
 
@@ -177,7 +177,8 @@ def send(stripe: Stripe, path: str, params: dict[str, Any], name: str, key: str)
     return stripe.post(path, params, idempotency_key=f"omniops:{name}:{key}", tries=1)
 
 
-def _if(stripe: Stripe, held: Held, is_done: Callable[[Held], bool]) -> Object | None:
+def current(stripe: Stripe, held: Held, is_done: Callable[[Held], bool]) -> Object | None:
+    """The subscription as it is now, if it is so already."""
     found = stripe.get(f"/v1/subscriptions/{held.id}")
     return found if found and is_done(Held(found, held.user_id, held.plans)) else None
 

@@ -10,7 +10,7 @@ from console.views.home import count_again, home_page
 from console.views.notes import add_note, change_note
 from console.views.person import deletion_page, export_file, export_page
 from console.views.standin import standin_page
-from console.views.stripe_actions import action_page, subscription_page
+from console.views.stripe_actions import action_page, plan_page, subscription_page
 from console.views.stripe_refunds import payments_page, refund_page
 from console.views.views import choose_columns, remove_view, save_view
 from console.views.webhooks import clerk, stripe
@@ -39,6 +39,7 @@ urlpatterns = [
     path("admin/contents/<str:conversation_id>/", admin.site.admin_view(contents_page), name="contents"),
     path("admin/find/", admin.site.admin_view(find_page), name="find"),
     path("admin/stripe/<str:id>/", admin.site.admin_view(subscription_page), name="stripe_subscription"),
+    path("admin/stripe/<str:id>/plan/", admin.site.admin_view(plan_page), name="stripe_plan"),
     path("admin/stripe/<str:id>/<slug:name>/", admin.site.admin_view(action_page), name="stripe_action"),
     path("admin/stripe-payments/<str:user_id>/", admin.site.admin_view(payments_page), name="stripe_payments"),
     path("admin/stripe-refund/<str:intent>/", admin.site.admin_view(refund_page), name="stripe_refund"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +22,7 @@ from billing import stripe_actions
 from billing.causes import stripe_url
 from billing.stripe_actions import Held, Refused, Uncertain, check_effects, needs_of_subscription
 from billing.stripe_api import Stripe, StripeTrouble, stripe_of_settings
+from billing.stripe_plans import FRESH, Proration, change_plan, may_change, preview_plan
 from billing.stripe_shapes import Object
 from chat.models import User as Account
 from console.changelist import login
@@ -50,7 +52,9 @@ def subscription_page(request: HttpRequest, id: str) -> HttpResponse:
         held = stripe_actions.look_at(stripe_of_settings(), id)
     except (Refused, StripeTrouble) as problem:
         return _page(request, "subscription", gettext("Subscription at Stripe"), id, problem=problem)
-    links = [(NAMES[name], action_url(id, name)) for name in held.allowed()]
+    links = [(str(NAMES[name]), action_url(id, name)) for name in held.allowed()]
+    if may_change(held):
+        links.append((gettext("Change plan"), action_url(id, "plan")))
     return _page(request, "subscription", gettext("Subscription at Stripe"), id, held=held, links=links)
 
 
@@ -121,6 +125,91 @@ def _act(request: HttpRequest, stripe: Stripe, held: Held, name: str, looked_at:
         return _confirm(request, held, name, decision, problem=uncertain)
     else:
         for level, words in told(done, gettext("Done at Stripe: %s.") % NAMES[name]):
+            messages.add_message(request, level, words)
+    return redirect(subscription_url(held.id))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def plan_page(request: HttpRequest, id: str) -> HttpResponse:
+    """GET lists the plans, with `price` what that one would cost by Stripe; POST changes to it, once for each form."""
+    _check(request, id)
+    looked_at, title = timezone.now(), gettext("Change plan")
+    price = str((request.POST or request.GET).get("price", ""))[:300]
+    held: Held | None = None
+    try:
+        check_effects()
+        stripe = stripe_of_settings()
+        held = stripe_actions.look_at(stripe, id)
+        if request.method == "POST":
+            return _change(request, stripe, held, price, looked_at)
+        shown = preview_plan(stripe, held, price) if price else None
+    except (Refused, StripeTrouble) as problem:
+        status = 400 if request.method == "POST" else 200
+        return _page(request, "plan", title, id, status, held=held, problem=problem)
+    if shown:
+        return _confirm_plan(request, held, shown)
+    plans = [(f"{each.plan.id}, {_interval(each.months)}", key) for key, each in held.plans.by_price.items()]
+    others = [each for each in sorted(plans) if each[1] != held.price.get("id")] if may_change(held) else []
+    return _page(request, "plan", title, id, held=held, plans=others)
+
+
+def _interval(months: int) -> str:
+    return gettext("yearly") if months == 12 else gettext("monthly")
+
+
+def _confirm_plan(
+    request: HttpRequest, held: Held, shown: Proration | None, again: Decision | None = None, **context: Any
+) -> HttpResponse:
+    """`again`: as in `_confirm`."""
+    asked = again.asked if again else {"mark": held.mark, "price": shown.price, "at": shown.at} if shown else {}
+    whole = {
+        **asked,
+        "held": held,
+        "key": again.key if again else str(uuid4()),
+        "cost": again.cost if again else _cost_of_plan(held, shown) if shown else "",
+        "lines": [(words, money(cents, held.currency)) for words, cents in shown.lines] if shown else [],
+        "is_again": again is not None,
+        "may_send": True,
+        **context,
+    }
+    status = 400 if request.method == "POST" else 200
+    return _page(request, "plan_confirm", gettext("Change plan"), held.id, status, **whole)
+
+
+def _cost_of_plan(held: Held, shown: Proration) -> str:
+    to = held.plans.by_price[shown.price]
+    words = gettext("To %(plan)s (%(interval)s): %(due)s is charged at once, by Stripe's own preview.")
+    told = words % {
+        "plan": to.plan.id, "interval": _interval(to.months), "due": money(shown.due_cents, shown.currency),
+    }  # fmt: skip
+    if shown.total_cents < 0:
+        kept = gettext("%s is kept at Stripe for the next invoices.") % money(-shown.total_cents, shown.currency)
+        return f"{told} {kept}"
+    return told
+
+
+def _change(request: HttpRequest, stripe: Stripe, held: Held, price: str, looked_at: datetime) -> HttpResponse:
+    at = int(text) if (text := request.POST.get("at", "")).isascii() and text.isdecimal() and len(text) < 12 else 0
+    asked = {"mark": request.POST.get("mark", "")[:300], "price": price, "at": at}
+    decision = Decision("plan", held.user_id, held.id, key_of(request), asked)
+    try:
+        if not is_open(decision):
+            now = preview_plan(stripe, held, price)
+            if asked["mark"] != held.mark or not at <= now.at <= at + FRESH:
+                problem = gettext("It has changed at Stripe meanwhile, or the preview is old: look again.")
+                return _confirm_plan(request, held, now, problem=problem)
+            decision = replace(decision, cost=_cost_of_plan(held, preview_plan(stripe, held, price, at=at)))
+        done = perform(
+            stripe, decision, by=login(request), looked_at=looked_at,
+            act=lambda: change_plan(stripe, held, price, key=decision.key, at=at),
+            needs=lambda after: needs_of_subscription(held, after),
+        )  # fmt: skip
+    except SentBefore as before:
+        messages.warning(request, str(before))
+    except Uncertain as uncertain:
+        return _confirm_plan(request, held, None, decision, problem=uncertain)
+    else:
+        for level, words in told(done, gettext("Done at Stripe: the plan was changed.")):
             messages.add_message(request, level, words)
     return redirect(subscription_url(held.id))
 

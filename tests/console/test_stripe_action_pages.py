@@ -290,3 +290,75 @@ def test_payments_of_strangers_are_an_answer_and_no_error(stripe: StripeServer, 
     assert "no Stripe customer" in text(client.get("/admin/stripe-payments/no%00body/"))
     assert "Stripe knows no payment" in text(client.get("/admin/stripe-refund/pi_none/"))
     assert client.get("/admin/stripe-refund/x/").status_code == 404
+
+
+def plan_form(client: Client, stripe: StripeServer, alice: Any, plan: str) -> tuple[str, str, dict[str, str]]:
+    """The address, the page with the preview, and its form."""
+    url = f"/admin/stripe/{alice['id']}/plan/"
+    page = text(client.get(url, {"price": stripe.prices[plan, "month"]}))
+    return url, page, fields(page)
+
+
+def test_an_upgrade_costs_what_its_preview_said_and_credits_the_difference_once(stripe: StripeServer, alice: Any):
+    client = login("Billing")
+    stripe.advance(days=10)
+    assert stripe.prices["power", "month"] in text(client.get(f"/admin/stripe/{alice['id']}/plan/"))
+    url, page, form = plan_form(client, stripe, alice, "power")
+    due = re.search(r"\$(\d+)\.(\d\d) is charged at once", page)
+    assert due
+    assert "Unused time" in page
+    stripe.advance(seconds=600)
+    for _ in range(2):
+        assert client.post(url, form).status_code == 302
+    paid = [each["amount_paid"] for each in stripe.all("invoice")]
+    assert paid == [499, int(due[1] + due[2])]
+    assert UserSubscription.objects.get().plan_id == "power"
+    assert 6_000 < balance() < 45_000
+    assert actions() == ["stripe.plan", "stripe.plan.done"]
+    assert due[0] in StaffEvent.objects.get(action="stripe.plan").detail["cost"]
+
+
+def test_a_downgrade_takes_no_units_and_is_kept_as_a_balance(stripe: StripeServer, alice: Any):
+    client = login("Billing")
+    stripe.upgrade(alice, "daily")
+    stripe.advance(days=1)
+    before = balance()
+    url, page, form = plan_form(client, stripe, alice, "starter")
+    assert "is kept at Stripe" in page
+    assert client.post(url, form).status_code == 302
+    assert UserSubscription.objects.get().plan_id == "starter"
+    assert balance() == before
+
+
+def test_a_refused_card_changes_nothing(stripe: StripeServer, alice: Any):
+    client = login("Billing")
+    url, _, form = plan_form(client, stripe, alice, "power")
+    stripe.decline(alice["customer"])
+    assert "The card was refused, and nothing was changed" in text(client.post(url, form), 400)
+    assert UserSubscription.objects.get().plan_id == "starter"
+    assert len(stripe.all("invoice")) == 1
+    assert actions() == ["stripe.plan", "stripe.plan.refused"]
+
+
+def test_an_old_or_changed_preview_is_shown_anew(stripe: StripeServer, alice: Any):
+    client = login("Billing")
+    url, _, form = plan_form(client, stripe, alice, "power")
+    stripe.advance(seconds=3700)
+    assert "the preview is old" in text(client.post(url, form), 400)
+    assert "the preview is old" in text(client.post(url, {**form, "at": "x"}), 400)
+    assert "No plan has this price" in text(client.post(url, {**form, "price": "price_x"}), 400)
+    assert "This is the plan" in text(client.get(url, {"price": stripe.prices["starter", "month"]}))
+    assert actions() == []
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_change_of_plan_whose_answer_was_lost_is_made_once(stripe: StripeServer, alice: Any, after: bool):
+    client = login("Billing")
+    url, _, form = plan_form(client, stripe, alice, "power")
+    stripe.faults.plan("cut", path="/v1/subscriptions/", method="POST", after=after, times=3)
+    client.post(url, form)
+    client.post(url, form)
+    assert len(stripe.all("invoice")) == 2
+    assert UserSubscription.objects.get().plan_id == "power"
+    assert actions() == ["stripe.plan", "stripe.plan.done"]
+    assert balance() > 6_000
