@@ -122,7 +122,10 @@ def _is_name(value: Any, longest: int) -> bool:
 
 
 def _kept(event: Mapping[str, Any]) -> str:
-    return orjson.dumps(without_secrets(event)).decode()
+    try:
+        return orjson.dumps(without_secrets(event)).decode()
+    except (RecursionError, orjson.JSONEncodeError):
+        raise Refused("The body is nested too deeply.") from None
 
 
 def without_secrets(value: Any) -> Any:

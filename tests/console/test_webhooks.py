@@ -13,6 +13,7 @@ from django.db import DatabaseError, connections
 from django.test import Client
 
 from console import inbox
+from console.inbox_arrivals import Refused, arrival_of_stripe, read
 from console.models import InboxEvent, InboxState
 from standins.stripe import StripeServer
 
@@ -129,6 +130,16 @@ def signed_raw(stripe: StripeServer, body: bytes) -> dict[str, str]:
 )
 def test_what_is_no_event_is_refused_without_a_traceback(stripe: StripeServer, body: bytes):
     refused(post(body, signed_raw(stripe, body)))
+
+
+@pytest.mark.parametrize("depth", [300, 900])
+def test_a_body_that_is_nested_too_deeply_is_refused(stripe: StripeServer, depth: int):
+    thing: Any = {}
+    for _ in range(depth):
+        thing = [thing]
+    text = json.dumps({"id": "evt_1", "type": "invoice.paid", "data": {"object": {"x": thing}}})
+    with pytest.raises(Refused):
+        arrival_of_stripe(read(text.encode()))
 
 
 def test_a_text_with_a_null_character_is_kept(stripe: StripeServer):
