@@ -1,0 +1,73 @@
+"""The pages on which staff act at Stripe: how they look, and a way through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+
+def looked_at(page: Page, axe: Callable[..., list[str]]) -> None:
+    assert page.locator("h1").count() == 1, page.url
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
+    assert axe(page) == [], page.url
+
+
+def a_subscription(page: Page) -> str:
+    """The address of a subscription in force, from the list of subscriptions to the page at Stripe."""
+    page.goto("/admin/billing/usersubscription/?status=active")
+    page.locator("#result_list tbody th a").first.click()
+    page.get_by_role("link", name="Subscription at Stripe").first.click()
+    expect(page.get_by_role("heading", name="From Stripe, as of now")).to_be_visible()
+    return page.url
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_each_page_fits_the_screen_and_hinders_nobody(
+    enter: Callable[..., Page], axe: Callable[..., list[str]], look: str
+) -> None:
+    page = enter("billing", look)
+    subscription = a_subscription(page)
+    looked_at(page, axe)
+    for name in ("cancel-now", "plan"):
+        page.goto(f"{subscription}{name}/")
+        looked_at(page, axe)
+    page.get_by_role("button", name="Show what it costs").click()
+    expect(page.get_by_text("is charged at once")).to_be_visible()
+    looked_at(page, axe)
+    page.goto(subscription)
+    page.locator(".page-head .facts a").first.click()
+    page.get_by_role("link", name="Payments and refunds").click()
+    looked_at(page, axe)
+
+
+def test_a_cancellation_is_confirmed_and_taken_back(enter: Callable[..., Page]) -> None:
+    page = enter("billing")
+    a_subscription(page)
+    page.get_by_role("link", name="Cancel at the period's end").click()
+    page.get_by_role("button", name="Cancel at the period's end").click()
+    expect(page.get_by_text("Done at Stripe: Cancel at the period's end.")).to_be_visible()
+    page.get_by_role("link", name="Resume").click()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("Done at Stripe: Resume.")).to_be_visible()
+
+
+def test_a_change_of_plan_is_paid_and_refunded(enter: Callable[..., Page], axe: Callable[..., list[str]]) -> None:
+    page = enter("billing")
+    a_subscription(page)
+    page.get_by_role("link", name="Change plan").click()
+    page.get_by_label("New plan").select_option("ultimate, yearly")
+    page.get_by_role("button", name="Show what it costs").click()
+    page.get_by_role("button", name="Change plan").click()
+    expect(page.get_by_text("Done at Stripe: the plan was changed.")).to_be_visible()
+    page.locator(".page-head .facts a").first.click()
+    page.get_by_role("link", name="Payments and refunds").click()
+    page.get_by_role("link", name="Refund", exact=True).first.click()
+    looked_at(page, axe)
+    page.get_by_label("Reason, for staff").fill("Paid twice.")
+    page.get_by_role("button", name="Show what will happen").click()
+    expect(page.get_by_text("go back to the customer")).to_be_visible()
+    looked_at(page, axe)
+    page.get_by_role("button", name="Refund").click()
+    expect(page.get_by_text("Refunded: $")).to_be_visible()
