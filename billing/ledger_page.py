@@ -25,7 +25,7 @@ from chat.models import User
 from database import cells
 from database.exchange import exchanged, export_asked, exporter
 from database.formulas import harmless
-from database.object_actions import ObjectAction
+from database.object_actions import ObjectAction, opened
 from database.paging import Page, Place
 
 #: Days that the plot may show, the usual first.
@@ -78,6 +78,7 @@ class LedgerMixin(Base):
         page = _page(request, user_id)
         if summary.email is None and not summary.has_battery and not page.rows:
             raise Http404(f"There is no user {user_id}, and no entry of such a one.")
+        opened.send(self.model, request=request, user_id=user_id, page="ledger")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

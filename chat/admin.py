@@ -9,7 +9,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.db.models import F, Model, OuterRef, QuerySet, Subquery, TextField
 from django.db.models.functions import Coalesce, Collate, Length
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from chat.forms import UserForm
 from chat.models import ApiUsage, Conversation, DailyUsageSummary, Message, Role, SubscriptionStatus, Tier, User
@@ -20,6 +20,7 @@ from database.admin import CheapAdmin, newest_first
 from database.edit_form import EditForm
 from database.filters import by_choice, by_flag, by_parent, by_period, by_seen
 from database.instants import StoredText
+from database.object_actions import opened
 from database.paging import Order, RowId
 from database.search import Beginning, Exact, FirstOf, Found, Owners, Search, Way, among, equals
 
@@ -92,6 +93,14 @@ class UserAdmin(CheapAdmin):
             super().get_queryset(request).annotate(battery_balance=F("battery__total_balance"), plan_name=newest_plan())
         )
         return rows
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        row = context.get("original")
+        if row is not None and request.method == "GET":
+            opened.send(User, request=request, user_id=str(row.pk), page="profile")
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def links(self, row: User) -> list[tuple[str, str]]:
         related = (

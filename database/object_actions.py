@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse
+
+#: Sent when a page about one of OmniChat's users is shown: `request`, `user_id`, and `page`, a word for which.
+opened = Signal()
 
 
 @dataclass(frozen=True)
