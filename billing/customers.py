@@ -19,6 +19,8 @@ from database.router import OMNICHAT
 PORTION = 500
 #: From so many on, Stripe's customers are listed once instead of being asked for one by one.
 LISTED_FROM = 20
+#: So often is a user looked at anew who changes while they are linked.
+ATTEMPTS = 3
 
 
 @dataclass
@@ -128,13 +130,20 @@ def _make(stripe: Stripe, person: Person) -> tuple[Mapping[str, Any], bool]:
 
 
 def _link(user_id: str, customer: str) -> None:
+    """Who finds the account changed looks again: another run may have linked the same customer."""
+    for _ in range(ATTEMPTS):
+        try:
+            return _link_once(user_id, customer)
+        except Changed:
+            continue
+    raise Parked(f"{user_id} was changed at the same moment.")
+
+
+def _link_once(user_id: str, customer: str) -> None:
     account = read_account(customer, user_id)
     others = [row["id"] for row in account.holders() if row["id"] != user_id]
     user = account.user(user_id)
     if others or user is None or user["stripeCustomerId"] not in (None, "", customer):
         raise Parked(f"{user_id} has another customer now, or {customer} another user.")
     change = difference("users", user_id, user_id, user, {"stripeCustomerId": customer})
-    try:
-        apply(Changes(account, [change] if change else []))
-    except Changed:
-        raise Parked(f"{user_id} was changed at the same moment.") from None
+    apply(Changes(account, [change] if change else []))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connections
 
-from billing.customers import Person, create_customers, give_customer
+from billing import customers
+from billing.customers import Created, Person, create_customers, give_customer
 from billing.stripe_accounts import Parked
 from billing.stripe_api import StripeDown, stripe_of_settings
 from chat.models import User
@@ -47,6 +52,29 @@ def test_two_tries_make_one(stripe: StripeServer):
     User.objects.update(stripe_customer_id=None)
     assert create_customers(stripe_of_settings()).linked == 1
     assert len(stripe.all("customer")) == 1
+
+
+def test_two_runs_at_once_make_one_for_each(files: Path, stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
+    people("alice", "bob")
+    usual, both = customers._make, threading.Barrier(2, timeout=60)
+
+    def meet(*args: Any) -> Any:
+        # Neither has found a customer, and both are about to make one.
+        both.wait()
+        return usual(*args)
+
+    def make() -> Created:
+        try:
+            return create_customers(stripe_of_settings())
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(customers, "_make", meet)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [run.result() for run in [pool.submit(make), pool.submit(make)]]
+    assert [made.problems for made in runs] == [[], []]
+    assert linked() == {each["metadata"]["userId"]: each["id"] for each in stripe.all("customer")}
+    assert len(stripe.all("customer")) == 2
 
 
 def test_a_kill_between_stripe_and_the_row_makes_no_second_one(stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
