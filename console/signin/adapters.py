@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from console.signin import encryption, oidc
+from console.signin import encryption, events, oidc
 from console.signin.fresh import is_fresh
 
 logger = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 def refused(request: HttpRequest, why: str) -> HttpResponse:
+    events.refused(request, why)
     messages.error(request, why)
     return HttpResponseRedirect(reverse("admin:login"))
 

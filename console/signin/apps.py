@@ -21,6 +21,7 @@ class SigninConfig(AppConfig):
 
     def ready(self) -> None:
         from allauth.account.signals import authentication_step_completed
+        from allauth.account.signals import user_logged_in as came_in
         from allauth.mfa import signals
         from django.contrib.auth.signals import user_logged_in
 
@@ -31,6 +32,8 @@ class SigninConfig(AppConfig):
         for label in NOT_BACKED_UP:
             leave_out(label)
         user_logged_in.connect(sessions.begin, dispatch_uid="signin.begin")
+        # Django's own is sent too early for the list of ways, and by tests and shells that sign nobody in.
+        came_in.connect(events.signed_in, dispatch_uid="signin.signed_in")
         authentication_step_completed.connect(sessions.note_proof, dispatch_uid="signin.note_proof")
         for signal in (signals.authenticator_added, signals.authenticator_removed):
             signal.connect(sessions.note_factors, dispatch_uid="signin.note_factors")

@@ -1,13 +1,20 @@
-"""Changes of second factors, as events of staff."""
+"""Sign-ins, tries that failed and changes of second factors, as events of staff."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.adapter import get_adapter
+from allauth.account.internal.flows.login import get_authentication_records
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import AbstractBaseUser
+from django.http import HttpRequest
 
 from console.models import StaffEvent
+from console.signin import throttle
+
+#: A sign-in that is complete, one that failed, and the failure by which a name or address is shut out for a while.
+DONE, FAILED, SHUT_OUT = "sign_in.done", "sign_in.failed", "sign_in.shut_out"
 
 
 def _keep(action: str, user: AbstractBaseUser, authenticator: Authenticator) -> None:
@@ -26,3 +33,33 @@ def factor_removed(*, user: AbstractBaseUser, authenticator: Authenticator, **si
 
 def factor_reset(*, user: AbstractBaseUser, authenticator: Authenticator, **signal: Any) -> None:
     _keep("sign_in.factor_reset", user, authenticator)
+
+
+def signed_in(*, request: HttpRequest, user: AbstractBaseUser, **signal: Any) -> None:
+    """Somebody is in, all factors given. Listens to `user_logged_in` of allauth."""
+    ways = [str(one.get("type") or one.get("method")) for one in get_authentication_records(request, user)]
+    if hasattr(request, "access_identity"):
+        ways = ["access", *ways]
+    detail = {"address": address_of(request), "ways": ways}
+    StaffEvent.objects.create(staff_id=user.pk, action=DONE, subject=user.get_username(), detail=detail)
+
+
+def failed(tried: throttle.Try, what: str, *, login: Any = None) -> None:
+    """A try that the throttle has counted came to nothing. `login` is whose proof it was, where that is known.
+
+    The subject is the keyed hash: people type passwords into the field for the name.
+    """
+    detail = {"address": tried.address, "what": what, **({"login": login} if login else {})}
+    StaffEvent.objects.create(action=FAILED, subject=tried.subject, detail=detail)
+    if wait := tried.wait_of_next():
+        StaffEvent.objects.create(action=SHUT_OUT, subject=tried.subject, detail={**detail, "seconds": wait})
+
+
+def refused(request: HttpRequest, why: str) -> None:
+    """Somebody for whom an issuer or Access vouches, but who is no staff here."""
+    StaffEvent.objects.create(action=FAILED, detail={"address": address_of(request), "what": why})
+
+
+def address_of(request: HttpRequest) -> str:
+    """As the throttle counts it."""
+    return throttle.network_of(get_adapter(request).get_client_ip(request))

@@ -49,6 +49,10 @@ class Try:
         """It succeeded: the failures of the same person at the same address are over."""
         SignInAttempt.objects.using(CONSOLE).filter(subject=self.subject, address=self.address).delete()
 
+    def wait_of_next(self) -> int:
+        """Seconds that the same one would have to wait now, after this try; 0 where they may try again."""
+        return max(_waits(self.subject, self.address, timezone.now()), default=0)
+
 
 def begin(name: str, address: str) -> Try:
     """Count a try for `name` (any text, kept as a keyed hash) from `address`, unless a limit is reached."""
@@ -58,21 +62,21 @@ def begin(name: str, address: str) -> Try:
     attempts = SignInAttempt.objects.using(CONSOLE)
     attempts.filter(at__lt=now - _LONGEST).delete()
     mine = attempts.create(at=now, subject=subject, address=network)
-    wait = max(_waits(mine, now), default=0)
+    wait = max(_waits(subject, network, now, besides=mine.pk), default=0)
     if wait:
         # A refused try does not lengthen the wait of who comes back in time.
         mine.delete()
     return Try(subject, network, wait)
 
 
-def _waits(mine: SignInAttempt, now: datetime) -> Iterator[int]:
-    """Seconds until each limit that `mine` goes beyond lets somebody try again."""
+def _waits(subject: str, address: str, now: datetime, besides: int = 0) -> Iterator[int]:
+    """Seconds until each limit that is reached, not counting the try `besides`, lets somebody try again."""
     for limit in LIMITS:
-        if limit.counts == "address" and not _is_public(mine.address):
+        if limit.counts == "address" and not _is_public(address):
             continue
-        same = Q() if limit.counts == "address" else Q(subject=mine.subject)
-        same &= Q() if limit.counts == "subject" else Q(address=mine.address)
-        tries = SignInAttempt.objects.using(CONSOLE).filter(same, at__gt=now - limit.window).exclude(pk=mine.pk)
+        same = Q() if limit.counts == "address" else Q(subject=subject)
+        same &= Q() if limit.counts == "subject" else Q(address=address)
+        tries = SignInAttempt.objects.using(CONSOLE).filter(same, at__gt=now - limit.window).exclude(pk=besides)
         newest = list(tries.order_by("-at", "-pk").values_list("at", flat=True)[: limit.tries])
         if len(newest) == limit.tries:
             yield max(1, int((newest[-1] + limit.window - now).total_seconds()) + 1)

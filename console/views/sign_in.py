@@ -31,7 +31,7 @@ from django.views.decorators.http import require_POST
 from requests import RequestException
 
 from console.models import StaffEvent
-from console.signin import access, sessions, throttle
+from console.signin import access, events, sessions, throttle
 from console.signin.models import OwedPassword
 from console.signin.oidc import PROVIDER, staff_of
 
@@ -74,6 +74,10 @@ class SignIn(LoginView):
         login = Login(user=form.get_user(), redirect_url=self.get_success_url())
         answer: HttpResponse = perform_password_login(self.request, {"username": form.cleaned_data["username"]}, login)
         return answer
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        events.failed(self.tried, "password")
+        return super().form_invalid(form)
 
     def _by_access(self, request: HttpRequest) -> HttpResponse:
         """The token was verified by the gate before this page."""
@@ -130,6 +134,8 @@ def throttled(view: Callable[..., Any]) -> Callable[..., Any]:
         answer = view(request, *args, **kwargs)
         if _proof(request) != before:
             tried.forget()
+        else:
+            events.failed(tried, "proof", login=who)
         return answer
 
     return never_cache(counted)
