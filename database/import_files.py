@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree.ElementTree import ParseError
 
 import openpyxl
@@ -24,6 +25,9 @@ MAX_ROWS = 50_000
 TOO_LARGE = f"The file has more than {MAX_BYTES // 1024 // 1024} MB: divide it into several."
 #: What the parts of a workbook may come to when unpacked.
 MAX_UNPACKED = 200 * 1024 * 1024
+#: Seconds that reading a file may take, so that none keeps a process of the server to itself.
+MAX_SECONDS = 20.0
+T = TypeVar("T")
 
 
 class BadFile(Exception):
@@ -52,22 +56,30 @@ def read_file(name: str, content: bytes) -> Table:
     read = READERS.get(PurePath(name).suffix.lower())
     if read is None:
         raise BadFile("Only files that end in .csv, .xlsx or .json can be imported.")
-    table = read(content)
+    table = read(content, time.monotonic() + MAX_SECONDS)
     if len(table.rows) > MAX_ROWS:
         raise BadFile(f"The file has more than {MAX_ROWS:,} rows: divide it into several.")
     return table
 
 
-def _csv(content: bytes) -> Table:
+def _csv(content: bytes, end: float) -> Table:
     text = _decoded(content)
     first_line = text.lstrip().split("\n", 1)[0]
     delimiter = max(",;\t", key=first_line.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        lines = ((reader.line_num, row) for row in reader)
+        lines = ((reader.line_num, row) for row in _until(end, reader))
         return _table((number, [as_it_was(value) for value in row]) for number, row in lines if row)
     except csv.Error as error:
         raise BadFile(f"The CSV breaks off in line {reader.line_num}: {error}.") from error
+
+
+def _until(end: float, rows: Iterable[T]) -> Iterator[T]:
+    """The rows, empty ones as well, as long as the clock (`time.monotonic`) has not passed `end`. Raises `BadFile`."""
+    for row in rows:
+        if time.monotonic() > end:
+            raise BadFile(f"Reading the file took more than {MAX_SECONDS:g} seconds: divide it into several.")
+        yield row
 
 
 def _decoded(content: bytes) -> str:
@@ -79,14 +91,14 @@ def _decoded(content: bytes) -> str:
         raise BadFile(f"Line {line} is not UTF-8: save the file as “CSV UTF-8” and upload it again.") from error
 
 
-def _xlsx(content: bytes) -> Table:
+def _xlsx(content: bytes, end: float) -> Table:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as parts:
             if sum(part.file_size for part in parts.infolist()) > MAX_UNPACKED:
                 raise BadFile("The workbook is too large when unpacked: divide it into several.")
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
         sheet: Any = book.worksheets[0]
-        numbered = enumerate(sheet.iter_rows(values_only=True), start=1)
+        numbered = enumerate(_until(end, sheet.iter_rows(values_only=True)), start=1)
         return _table(
             (number, [_from_xlsx(v) for v in row]) for number, row in numbered if any(v is not None for v in row)
         )
@@ -128,7 +140,7 @@ def _given(number: int, columns: list[str], values: list[Any]) -> Given:
     return Given(number, dict(zip(columns, values, strict=False)), -1 if short else len(surplus))
 
 
-def _json(content: bytes) -> Table:
+def _json(content: bytes, end: float) -> Table:
     try:
         data = json.loads(_decoded(content))
         json.dumps(data, ensure_ascii=False).encode()
@@ -141,7 +153,7 @@ def _json(content: bytes) -> Table:
     if not data:
         raise BadFile("The file has no row.")
     columns = list(dict.fromkeys(name for row in data for name in row))
-    return Table(columns, [Given(number, row) for number, row in enumerate(data, start=1)])
+    return Table(columns, [Given(number, row) for number, row in enumerate(_until(end, data), start=1)])
 
 
-READERS: dict[str, Callable[[bytes], Table]] = {".csv": _csv, ".xlsx": _xlsx, ".json": _json}
+READERS: dict[str, Callable[[bytes, float], Table]] = {".csv": _csv, ".xlsx": _xlsx, ".json": _json}

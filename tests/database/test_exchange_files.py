@@ -236,3 +236,17 @@ def test_a_zip_that_is_no_workbook_is_told():
         parts.writestr("a.txt", "a")
     with pytest.raises(BadFile, match="no Excel workbook"):
         read_file("a.xlsx", file.getvalue())
+
+
+@pytest.mark.parametrize("extension", ["csv", "xlsx", "json"])
+def test_a_file_that_takes_too_long_is_given_up(extension, monkeypatch):
+    """Empty rows take time as well."""
+    contents = {
+        "csv": b"id\n\n\nuser_1\n",
+        "xlsx": workbook(["id"], [], [], ["user_1"]),
+        "json": b'[{"id": "user_1"}]',
+    }
+    assert len(read_file(f"a.{extension}", contents[extension]).rows) == 1
+    monkeypatch.setattr(import_files, "MAX_SECONDS", -1)
+    with pytest.raises(BadFile, match=r"took more than .* seconds: divide it"):
+        read_file(f"a.{extension}", contents[extension])
