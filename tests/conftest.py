@@ -17,6 +17,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 from django.test import TestCase, override_settings
 from hypothesis import HealthCheck
@@ -88,6 +89,21 @@ def schema() -> list[tuple[str, str]]:
     with connections["omnichat"].cursor() as cursor:
         cursor.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT GLOB '_cf_*'")
         return sorted(cursor.fetchall())
+
+
+#: Whether the tables of the console were emptied since content types were looked up last.
+EMPTIED: list[bool] = []
+
+
+@pytest.fixture(autouse=True)
+def content_types_as_they_are(request: pytest.FixtureRequest) -> None:
+    """Emptying the tables after a test with transactions of its own makes content types anew, under other numbers."""
+    if EMPTIED:
+        EMPTIED.clear()
+        ContentType.objects.clear_cache()
+    marker = request.node.get_closest_marker("django_db")
+    if (marker and marker.kwargs.get("transaction")) or "transactional_db" in request.fixturenames:
+        EMPTIED.append(True)
 
 
 @pytest.fixture(autouse=True)

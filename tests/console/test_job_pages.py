@@ -139,8 +139,8 @@ def test_the_pages_cost_the_same_however_many_jobs_there_are(
 ) -> None:
     client = member(OPERATOR, "bob")
     jobs_ = [job_of("bob") for _ in range(20)]
-    # The session, the login, and two for its rights; then the count and the rows.
-    with django_assert_num_queries(6):
+    # The session, the login, and two for its rights; then the count, the rows, and the saved views.
+    with django_assert_num_queries(7):
         client.get(LIST)
     with django_assert_num_queries(5):
         client.get(jobs_[0].get_absolute_url())
