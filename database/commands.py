@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from django.conf import settings
@@ -96,6 +97,7 @@ class OperatorCommand(BaseCommand):
         return None
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _refuse_bytes(options)
         if options.get("local"):
             use_local_file()
         # A command waits before the rate limit of D1 is reached, so that no page has to.
@@ -171,6 +173,17 @@ class OperatorCommand(BaseCommand):
         else:
             self.stderr.write(sentence, self.style.ERROR)
         raise SystemExit(code)
+
+
+def _refuse_bytes(options: dict[str, Any]) -> None:
+    """Bytes of the shell that are no UTF-8 come as halves of characters, which no database and no JSON takes."""
+    for name, value in options.items():
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str | Path) and not str(word).isascii():
+                try:
+                    str(word).encode()
+                except UnicodeEncodeError:
+                    raise CommandError(f"{name} is no text in UTF-8: give it as such.", returncode=2) from None
 
 
 def _sentence(error: Exception) -> str:

@@ -50,7 +50,7 @@ class Migration:
 
 def read_migrations(directory: Path) -> list[Migration]:
     """The migrations of a folder, 1 to the last. Raises MigrationError for a gap, a duplicate or a file unreadable."""
-    if not directory.is_dir():
+    if not os.path.isdir(directory):  # False, too, for what can be no name of a folder
         raise MigrationError(f"{directory} is no folder: give the one that holds the migrations with --directory.")
     found = sorted((_read(path) for path in directory.glob("*.sql")), key=lambda each: (each.version, each.name))
     if not found:

@@ -17,26 +17,11 @@ from django.test import Client
 from django.urls import reverse
 
 from database.import_files import MAX_UNPACKED
+from tests.hostile_values import SCRIPT, VALUES
 from tests.pages import Address, addresses, all_rows, make_rows, signed_in
 
 pytestmark = pytest.mark.django_db
 
-SCRIPT = "<script>alert(1)</script>"
-VALUES = {
-    "text": f"' OR 1=1; DROP TABLE users; --\"'>{SCRIPT}<img src=x onerror=alert(1)>"
-    "{{ settings.SECRET_KEY }}{% debug %}%(x)s {0.__class__} %s ${7*7}",
-    "path": "../../../../etc/passwd",
-    "unicode": "\u202e\ufeff\ud7ff\U0001f9a8İ\u0000ı\u2028",
-    "null": "\0",
-    "huge": "x" * 5_000,
-    "big": "99999999999999999999999999",
-    "negative": "-1",
-    "infinite": "1e999",
-    "json": '{"a": [1, {"__proto__": null}]}',
-    "formula": "=cmd|' /C calc'!A0",
-    "year": "0000-00-00",
-    "empty": "",
-}
 #: What makes a parser stumble the most, for each field alone: with the others as they are shown.
 WORST = (VALUES["unicode"] + VALUES["huge"], ["", VALUES["big"]])
 #: Fields that say what a form does.

@@ -12,8 +12,8 @@ from database.commands import OperatorCommand, Report
 
 def at_least(least: int) -> Any:
     def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        if not text.isdecimal() or len(text) > 9 or int(text) < least:
+            raise ArgumentTypeError(f"{text!r} is no whole number from {least} on, of nine digits at the most")
         return int(text)
 
     return number

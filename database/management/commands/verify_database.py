@@ -48,8 +48,8 @@ class Command(OperatorCommand):
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    if not text.isdecimal() or len(text) > 9:
+        raise ArgumentTypeError(f"{text!r} is no whole number from 0 on, of nine digits at the most")
     return int(text)
 
 
