@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import get_commands, load_command_class
 from django.test import Client
 
 from console.roles import ROLES
@@ -28,6 +29,10 @@ each visitor. *yes*: GET opens it, or leads on. *POST*: it only changes somethin
 Commands of `manage.py` are for whoever has the shell of the server: no role gives them, and what they do is recorded
 as done at the command line.
 """
+COMMANDS = """## Commands of `manage.py`
+
+| command | who may | what it does |
+|---|---|---|"""
 
 
 def told(client: Client, url: str) -> str:
@@ -60,7 +65,14 @@ def matrix() -> str:
             cells = [told(clients[name], address.url) for name in VISITORS]
             pattern = address.pattern.replace("|", "\\|")
             lines.append(f"| `/{pattern}` | {' | '.join(cells)} |")
-    return f"{HEAD}\n" + "\n".join(lines) + "\n"
+    return f"{HEAD}\n" + "\n".join(lines) + f"\n\n{COMMANDS}\n" + "\n".join(command_lines()) + "\n"
+
+
+def command_lines() -> list[str]:
+    """A row for each command of ours: what it says of itself. None asks for a role."""
+    apps = ("database", "chat", "billing", "console")
+    found = {name: load_command_class(str(app), name) for name, app in get_commands().items() if app in apps}
+    return [f"| `{name}` | who has the shell | {command.help} |" for name, command in sorted(found.items())]
 
 
 def test_each_address_opens_to_whom_the_matrix_says(settings: Any) -> None:

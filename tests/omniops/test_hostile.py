@@ -22,6 +22,8 @@ from tests.pages import Address, addresses, all_rows, make_rows, signed_in
 
 pytestmark = pytest.mark.django_db
 
+#: Judged before a query, or by queries whose values are bound: the same on both engines, and many requests on D1.
+ONCE = pytest.mark.sqlite_only("what is judged here is no query; the longest and the largest values go to D1 as well")
 #: What makes a parser stumble the most, for each field alone: with the others as they are shown.
 WORST = (VALUES["unicode"] + VALUES["huge"], ["", VALUES["big"]])
 #: Fields that say what a form does.
@@ -88,7 +90,14 @@ def pages() -> Iterator[Address]:
     return (each for each in addresses() if each.name not in ("admin:logout", "admin:jsi18n"))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in VALUES if kind not in ("path", "formula", "json")])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind in ("huge", "big") else ONCE)
+        for kind in VALUES
+        if kind not in ("path", "formula", "json")
+    ],
+)
 def test_no_query_makes_a_page_stumble(boss: Client, kind: str) -> None:
     """All parameters at once that the page knows of, each list and each form."""
     for address in pages():
@@ -98,6 +107,7 @@ def test_no_query_makes_a_page_stumble(boss: Client, kind: str) -> None:
         assert_harmless(boss.get(address.url, dict.fromkeys(known, VALUES[kind])), (address.name, kind))
 
 
+@ONCE
 def test_no_single_parameter_makes_a_list_stumble(boss: Client) -> None:
     for address in pages():
         if not address.name.endswith(("_changelist", "ledger", "find", "autocomplete")):
@@ -106,6 +116,7 @@ def test_no_single_parameter_makes_a_list_stumble(boss: Client) -> None:
             assert_harmless(boss.get(address.url, {name: VALUES["big"]}), (address.name, name))
 
 
+@ONCE
 @pytest.mark.parametrize("kind", [kind for kind in VALUES if kind not in ("huge", "empty")])
 def test_no_key_in_an_address_makes_a_page_stumble(boss: Client, kind: str) -> None:
     for address in pages():
@@ -131,6 +142,7 @@ def all_forms(client: Client) -> list[tuple[str, dict[str, str]]]:
     return [(url, fields) for (url, _), fields in found.items()]
 
 
+@ONCE
 def test_no_value_makes_a_form_stumble(boss: Client) -> None:
     """Every field of each form at once, and those that name a step of it, left as they are."""
     for url, fields in all_forms(boss):
@@ -140,6 +152,7 @@ def test_no_value_makes_a_form_stumble(boss: Client) -> None:
         assert_harmless(boss.post(url, dict.fromkeys(fields, VALUES["big"])), url)
 
 
+@ONCE
 def test_no_single_field_makes_a_form_stumble(boss: Client) -> None:
     for url, fields in all_forms(boss):
         for name in fields:
@@ -147,6 +160,7 @@ def test_no_single_field_makes_a_form_stumble(boss: Client) -> None:
                 assert_harmless(boss.post(url, {**fields, name: value}), (url, name, value))
 
 
+@ONCE
 def test_no_file_makes_an_upload_stumble(boss: Client) -> None:
     for name in ("admin:chat_user_import", "admin:console_grant_bulk"):
         for ending in ("../../x.csv", "x.xlsx", "x.json"):
@@ -159,7 +173,7 @@ def test_no_file_makes_an_upload_stumble(boss: Client) -> None:
 HTML = f"\"'>{SCRIPT}<img src=x onerror=alert(1)>{{{{ 7|add:7 }}}}{{% debug %}}\u202e\U0001f9a8</script>"
 
 
-@pytest.mark.parametrize("role", ["boss", "Auditor"])
+@pytest.mark.parametrize("role", [pytest.param("boss", marks=ONCE), "Auditor"])
 def test_what_stands_in_the_database_is_shown_as_text(db: Any, role: str) -> None:
     make_rows(HTML)
     client = signed_in(is_superuser=True) if role == "boss" else signed_in(role)
@@ -185,6 +199,7 @@ def test_opening_every_page_changes_nothing(boss: Client) -> None:
     assert changed == []
 
 
+@ONCE
 def test_every_change_needs_the_token_of_a_form(boss: Client) -> None:
     careful = Client(enforce_csrf_checks=True)
     careful.cookies = boss.cookies
@@ -205,6 +220,7 @@ def bomb() -> bytes:
     return file.getvalue()
 
 
+@ONCE
 def test_a_workbook_that_swells_is_refused_before_it_is_read(boss: Client) -> None:
     content = bomb()
     assert len(content) < 1024 * 1024
@@ -216,6 +232,7 @@ def test_a_workbook_that_swells_is_refused_before_it_is_read(boss: Client) -> No
         assert "too large when unpacked" in answer.text, name
 
 
+@ONCE
 def test_a_workbook_that_lies_about_its_size_is_not_unpacked(boss: Client) -> None:
     """What its list of parts says is smaller than what they hold."""
     content = bomb().replace((201 * 1024 * 1024).to_bytes(4, "little"), (1000).to_bytes(4, "little"))
