@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
@@ -24,6 +25,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as Profile
 
 from billing.models import SubscriptionPlan
+from console.models import StaffEvent, Summary
 from d1.rate import budget
 from database.backup import backup_done
 from database.migrations import read_migrations
@@ -91,19 +93,18 @@ def schema() -> list[tuple[str, str]]:
         return sorted(cursor.fetchall())
 
 
-#: Whether the tables of the console were emptied since content types were looked up last.
-EMPTIED: list[bool] = []
-
-
 @pytest.fixture(autouse=True)
-def content_types_as_they_are(request: pytest.FixtureRequest) -> None:
-    """Emptying the tables after a test with transactions of its own makes content types anew, under other numbers."""
-    if EMPTIED:
-        EMPTIED.clear()
+def untouched_by_others(request: pytest.FixtureRequest) -> None:
+    """What tests without a transaction left is not there; and content types have the numbers that they have.
+
+    A test before may have made content types anew and rolled them back, while Django remembers their numbers.
+    """
+    if request.node.get_closest_marker("django_db"):
+        request.getfixturevalue("_django_db_helper")
+        for model in (StaffEvent, Summary):
+            model._default_manager.using("default").all()._raw_delete("default")
         ContentType.objects.clear_cache()
-    marker = request.node.get_closest_marker("django_db")
-    if (marker and marker.kwargs.get("transaction")) or "transactional_db" in request.fixturenames:
-        EMPTIED.append(True)
+        ContentType.objects.get_for_models(*apps.get_models(), for_concrete_models=False)
 
 
 @pytest.fixture(autouse=True)

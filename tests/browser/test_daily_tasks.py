@@ -32,6 +32,7 @@ def shown(
     def check(page: Page, name: str = "") -> None:
         page.wait_for_load_state()
         page.evaluate("scroll(0, 0)")
+        page.wait_for_load_state()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
         assert axe(page, *RULES[look]) == [], page.url
         if name and look == "light":

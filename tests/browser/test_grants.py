@@ -14,6 +14,7 @@ Axe = Callable[..., list[str]]
 
 def fits(page: Page, axe: Axe, look: str) -> None:
     """Without the message above: a page that is opened again."""
+    page.wait_for_load_state()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
     assert axe(page, *RULES[look]) == [], page.url
 

@@ -91,6 +91,7 @@ def test_the_pages_of_jobs_fit_the_screen_and_hinder_nobody(
         page.goto(address)
         picture(page, f"{name}-{look}")
         assert page.locator("h1").count() == 1, address
+        page.wait_for_load_state()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
         assert axe(page) == [], address
 

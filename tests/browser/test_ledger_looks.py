@@ -29,5 +29,6 @@ def test_the_ledger_fits_the_screen_and_hinders_nobody(
         picture(page, "ledger")
     page.get_by_text("As a table").click()
     assert page.get_by_role("table", name="Days on which the balance changed").is_visible()
+    page.wait_for_load_state()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert axe(page, *rules) == []

@@ -53,6 +53,7 @@ def test_it_fits_the_screen_and_hinders_nobody(
             page.goto(each)
         assert page.locator("h1").count() == 1, each
         page.evaluate("document.querySelectorAll('[role=tabpanel]').forEach(section => { section.hidden = false; })")
+        page.wait_for_load_state()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), each
         assert axe(page, *RULES[look]) == [], each
 

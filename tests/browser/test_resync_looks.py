@@ -18,6 +18,7 @@ RUNS, FINDINGS = "/admin/console/resyncrun/", "/admin/console/finding/"
 
 def looked_at(page: Page, axe: Callable[..., list[str]]) -> None:
     assert page.locator("h1").count() == 1, page.url
+    page.wait_for_load_state()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
     assert axe(page) == [], page.url
 

@@ -141,5 +141,6 @@ def test_the_pages_of_security_look_right(enter: Callable[..., Page], axe: Any, 
     for name, path in PAGES.items():
         page.goto(path)
         assert axe(page) == [], name
+        page.wait_for_load_state()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         picture(page, f"signin-{name}-{look}")

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 def looked_at(page: Page, axe: Callable[..., list[str]]) -> None:
     assert page.locator("h1").count() == 1, page.url
+    page.wait_for_load_state()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
     assert axe(page) == [], page.url
 

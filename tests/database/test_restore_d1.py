@@ -152,7 +152,7 @@ def test_full_text_indexes_are_filled_by_their_rows(d1_engine: Engine, tmp_path:
 
 @pytest.mark.parametrize("fault", ["cut_after", "cut_before", "network_lost_after", "overload", "error_before"])
 def test_lost_answers_neither_stop_it_nor_write_twice(d1_engine: Engine, backup: Path, fault: str) -> None:
-    d1_engine.fault(fault, probability=0.3, match="_restore", count=6)
+    d1_engine.fault(fault, probability=0.3, match="_restore", count=3)
     restore_patiently(backup)
     d1_engine.reset()
     with closing(made(EVERYTHING)) as database:
