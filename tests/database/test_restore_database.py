@@ -192,6 +192,7 @@ def test_time_travel_shows_its_undo_restores_and_verifies(manage: Any, d1_engine
     d1_engine.empty_database()
 
 
+@pytest.mark.sqlite_only("about the console's own tables")
 @pytest.mark.django_db(databases=["default"])
 def test_the_consoles_own_tables_come_back_when_asked_for(tmp_path: Path, settings: Any) -> None:
     users = get_user_model()
@@ -260,6 +261,7 @@ def test_a_console_on_postgresql_comes_back_by_the_command(
     console_there_and_back(manage, folder=str(tmp_path / "kept"), CONSOLE_DATABASE_URL=postgresql_database())
 
 
+@pytest.mark.sqlite_only("about the console's own tables")
 @pytest.mark.django_db(databases=["default"])
 def test_what_is_unique_comes_back_although_other_rows_have_it_now(tmp_path: Path) -> None:
     users = get_user_model()
