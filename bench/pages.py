@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.admin.utils import quote
 from django.db import connections
 from django.utils import timezone
 
@@ -53,7 +54,7 @@ def since(column: str, days: int) -> str:
 
 
 def pages() -> list[Page]:
-    return [*_messages(), *_transactions(), *_users(), *_others(), *_rows()]
+    return [*_messages(), *_transactions(), *_users(), *_others(), *_rows(), *_across_tables()]
 
 
 def _person() -> tuple[str, str]:
@@ -172,4 +173,18 @@ def _rows() -> list[Page]:
         Page("one row", "a user's page", f"chat/user/{user}/change/", f"stock/user/{user}/change/"),
         Page("one row", "the busiest user's page", f"chat/user/{busiest}/change/", f"stock/user/{busiest}/change/"),
         Page("one row", "a message", f"chat/message/{message}/change/", f"stock/message/{message}/change/"),
+    ]
+
+
+def _across_tables() -> list[Page]:
+    """Pages that a stock admin has not: the home page, the box that finds all, and the parts of an account."""
+    user, email = _person()
+    account = f"account/{quote(user)}"
+    parts = ("", "payments/", "conversations/", "usage/", "timeline/")
+    return [
+        Page("home", "its figures counted before", ""),
+        Page("box", "beginning of an email", f"find/?q={email[:6]}"),
+        Page("box", "part of an email", f"find/?q={email[2:9]}"),
+        Page("box", "nothing found", "find/?q=nothing-like-it"),
+        *(Page("account", part.rstrip("/") or "overview", f"{account}/{part}") for part in parts),
     ]

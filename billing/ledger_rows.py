@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 
 from billing.causes import Cause, causes_of
 from billing.ledger_chain import CORRECTION
-from billing.models import BatteryTransaction
+from billing.models import BatteryTransaction, TransactionType
 from database.fields import JSONTextField
 from database.instants import EXPRESSION, Instant
 from database.models import AuditLog
@@ -27,6 +27,8 @@ from database.router import OMNICHAT
 
 #: Entries of a page, and of one query of an export.
 PAGE, PIECE = 50, 2000
+#: Entries that are looked through for those of some types.
+WINDOW = 20_000
 #: Newest first, and among entries of one moment by the order of insertion, which is that of their balances.
 ORDER = Order("created", Instant("created_at"), tie=RowId(), field="created_at")
 
@@ -78,6 +80,12 @@ def summarize(user_id: str, last: date, days: int) -> Summary:
 def page_of(user_id: str, place: Place | None, *, backwards: bool) -> Page:
     """A page of the ledger. One query, or two where the rows without a date begin."""
     return Walk(ORDER, Q(user_id=user_id), place=place, backwards=backwards).page(_entries(), PAGE)
+
+
+def credits_of(user_id: str, most: int) -> list[Any]:
+    """The newest entries that are no usage, out of the newest `WINDOW` of the user. Two queries."""
+    rest = ~Q(Holds(Unindexed(F("type")), "=", Value(TransactionType.USAGE)))
+    return Walk(ORDER, Q(user_id=user_id), rest=rest, window=WINDOW).page(_entries(), most).rows
 
 
 def _entries() -> QuerySet[Any]:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 
-from billing.ledger_rows import Summary, page_of, summarize
+from billing.ledger_rows import Summary, summarize
 from billing.models import BatteryTransaction, StoredStatus, SubscriptionPlan, UserSubscription
 from chat.figures import Total
 from chat.models import ApiUsage, Conversation, User
@@ -162,12 +162,6 @@ def conversations_of(user_id: str) -> list[Conversation]:
     """The newest conversations. One query."""
     rows = Conversation.objects.defer(*missing_fields(Conversation)).filter(user_id=user_id)
     return list(rows.order_by(Instant("last_message_at").desc(), F("pk").desc())[:MOST])
-
-
-def payments_of(user_id: str) -> list[Any]:
-    """The newest entries of the ledger that are no usage, out of a bounded number. One query or two."""
-    rows = page_of(user_id, None, backwards=False).rows
-    return [row for row in rows if row.type != "usage"][:MOST]  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

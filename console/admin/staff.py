@@ -19,7 +19,7 @@ from django.db.models import Model, QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse
 
-from console.changelist import OwnFiltersMixin, login
+from console.changelist import OwnFiltersMixin, ReadOnlyMixin, login
 from console.models import StaffEvent
 from console.signin import policy, sessions
 from console.signin.fresh import require_fresh
@@ -140,24 +140,15 @@ def powers_of(login: User) -> dict[str, Any]:
 
 
 @admin.register(Group)
-class RoleAdmin(OwnFiltersMixin, GroupAdmin):
+class RoleAdmin(ReadOnlyMixin, OwnFiltersMixin, GroupAdmin):
     """Roles are shown; `console/roles.py` says what they may do."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return bool(getattr(request.user, "has_perm", lambda _: False)("auth.view_group"))
 
 
 @admin.register(StaffEvent)
-class StaffEventAdmin(EventExport, OwnFiltersMixin, admin.ModelAdmin):
+class StaffEventAdmin(EventExport, ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
     list_display = ("when", "staff", "action", "subject")
     list_filter = ("action",)
     filter_parameters = ("action",)
@@ -169,12 +160,3 @@ class StaffEventAdmin(EventExport, OwnFiltersMixin, admin.ModelAdmin):
     fields = ("number", "when", "staff", "action", "subject", "details", "seal")
     when = cells.column("at", cells.moment, heading="when", sort="at")
     details = cells.column("detail", cells.json_block)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from billing.allowance import today
 from billing.balance_plot import plot_of
 from billing.causes import stripe_url
-from billing.ledger_rows import line_of
+from billing.ledger_rows import credits_of, line_of
 from billing.models import BatteryTransaction, StoredStatus, UserSubscription
 from chat.models import Conversation, SubscriptionStatus, Tier, User
 from console.account import (
@@ -26,7 +26,6 @@ from console.account import (
     account_url,
     balance_by_day,
     conversations_of,
-    payments_of,
     state_in_words,
     usage_of,
 )
@@ -134,7 +133,7 @@ def _payments(account: Account) -> dict[str, Any]:
             "amount": cells.signed_units(entry.amount),
             "causes": line_of(entry).causes,
         }
-        for entry in payments_of(str(account.user.pk))
+        for entry in credits_of(str(account.user.pk), MOST)
     ]
     return {"subscriptions": rows, "entries": entries}
 

@@ -193,6 +193,13 @@ def test_no_subscription_says_so() -> None:
 
 
 @pytest.mark.django_db
+def test_a_payment_stands_before_any_number_of_messages(enter: Any, alice: User) -> None:
+    post([Entry("invoice:in_1", ALICE, TransactionType.SUBSCRIPTION, 45_000)], by="bob")
+    post([Entry(f"u{n}", ALICE, TransactionType.USAGE, -1) for n in range(120)], by="app")
+    assert "+45,000" in enter(SUPPORT).get(account_url(ALICE, "payments")).content.decode()
+
+
+@pytest.mark.django_db
 def test_the_timeline_shows_app_stripe_and_staff_newest_first(sound: User) -> None:
     record("users.update", by="carol", user_id=ALICE, resource_type="users", resource_id=ALICE)
     StaffEvent.objects.create(action="export.person", subject=ALICE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
 from django.contrib.auth.models import User as Login
 from django.test import Client
 from django.urls import reverse
@@ -25,18 +24,6 @@ NOTES = f"/admin/account/{ALICE}/notes/"
 @pytest.fixture(autouse=True)
 def alice() -> User:
     return User.objects.create(id=ALICE, email="alice@example.com", tier="free", subscription_status="inactive")
-
-
-@pytest.fixture
-def enter(django_user_model: type[Login]) -> Any:
-    def as_role(role: str, name: str = "") -> Client:
-        login = django_user_model.objects.create_user(name or role, is_staff=True)
-        login.groups.add(Group.objects.get(name=role))
-        client = Client()
-        client.force_login(login)
-        return client
-
-    return as_role
 
 
 def page(client: Client) -> str:

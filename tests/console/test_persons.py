@@ -16,7 +16,6 @@ import pytest
 from django.conf import settings
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Group
 from django.contrib.auth.models import User as Login
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
@@ -106,18 +105,6 @@ def traces() -> None:
     run = ResyncRun.objects.create(started_by="helper")
     differs = {"found": EMAIL, "expected": EMAIL, "reason": EMAIL, "last_seen_at": timezone.now()}
     Finding.objects.create(kind="email", user_id=ALICE, subject=ALICE, run=run, **differs)
-
-
-@pytest.fixture
-def enter(django_user_model: type[Login]) -> Any:
-    def as_role(role: str, name: str = "") -> Client:
-        login = django_user_model.objects.create_user(name or role, is_staff=True)
-        login.groups.add(Group.objects.get(name=role))
-        client = Client()
-        client.force_login(login)
-        return client
-
-    return as_role
 
 
 def zipped(client: Client) -> zipfile.ZipFile:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Group
 from django.contrib.auth.models import User as Login
 from django.db import connections
 from django.test import Client, RequestFactory
@@ -29,18 +28,6 @@ SAVE, COLUMNS = "/admin/views/", "/admin/views/columns/"
 def users() -> None:
     for n, tier in enumerate(("free", "paid")):
         User.objects.create(id=f"user_{n}", email=f"{tier}@example.com", name=f"Name {n}", tier=tier)
-
-
-@pytest.fixture
-def enter(django_user_model: type[Login]) -> Any:
-    def as_role(role: str, name: str = "") -> Client:
-        login = django_user_model.objects.create_user(name or role, is_staff=True)
-        login.groups.add(Group.objects.get(name=role))
-        client = Client()
-        client.force_login(login)
-        return client
-
-    return as_role
 
 
 def heads(client: Client, address: str) -> list[str]:
