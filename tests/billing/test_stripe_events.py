@@ -10,57 +10,17 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from billing.models import BatteryTransaction, SubscriptionPlan, UserBattery, UserSubscription
-from billing.stripe_accounts import Changes, Parked
+from billing.models import BatteryTransaction, UserBattery, UserSubscription
+from billing.stripe_accounts import Changes
 from billing.stripe_api import stripe_of_settings
 from billing.stripe_events import HANDLERS, Needs, carry_out, needs_of, plan
 from chat.models import User
 from database.models import AuditLog
 from standins.stripe import StripeServer
+from tests.stripe_deliveries import Thing, alice, balance, credited, deliver, ledger, user, work
 
+__all__ = ["alice"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
-Thing = dict[str, Any]
-
-
-@pytest.fixture
-def alice(stripe: StripeServer) -> Thing:
-    """A user, and her customer at Stripe, whom nothing links yet but the customer's metadata."""
-    User.objects.create(id="user_alice", email="alice@example.com", tier="free", subscription_status="inactive")
-    return stripe.customer("alice@example.com", "Alice", user_id="user_alice")
-
-
-def work(event: Thing) -> Any:
-    return carry_out(stripe_of_settings(), needs_of(event))
-
-
-def deliver(stripe: StripeServer, *types: str, version: str | None = None, start: int = 0) -> list[Any]:
-    """Work off all events since `start`, or those of the types, one after the other."""
-    events = [stripe.event(event, version) for event in stripe.events[start:]]
-    chosen = [event for event in events if not types or event["type"] in types]
-    assert chosen
-    return [work(event) for event in chosen]
-
-
-def user() -> tuple[Any, ...]:
-    found = User.objects.get(pk="user_alice")
-    return found.tier, found.subscription_status, found.subscription_id
-
-
-def ledger() -> dict[str, int]:
-    return dict(BatteryTransaction.objects.order_by("id").values_list("id", "amount"))
-
-
-def credited() -> list[int]:
-    return sorted(ledger().values())
-
-
-def balance() -> int:
-    return sum(UserBattery.objects.values_list("total_balance", flat=True))
-
-
-def intent_of(stripe: StripeServer, session: Thing) -> str:
-    return str(stripe.get(session)["payment_intent"])
-
 
 VERSIONS = [None, "2024-06-20"]
 
@@ -291,179 +251,6 @@ def _bring_about(stripe: StripeServer, alice: Thing, raw: str) -> None:
     if raw == "unpaid":
         stripe.decline(alice)
         stripe.advance(days=70)
-
-
-@pytest.mark.parametrize("place", ["payment_intent", "session"])
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_pack_is_credited_wherever_its_units_stand(
-    stripe: StripeServer, alice: Thing, place: str, version: str | None
-):
-    session = stripe.buy_pack(alice, 999, 5000, in_metadata_of=place)
-    deliver(stripe, version=version)
-    assert ledger() == {f"pi:{intent_of(stripe, session)}": 5000}
-    row = BatteryTransaction.objects.get()
-    assert (row.type, row.stripe_payment_intent_id) == ("purchase", intent_of(stripe, session))
-
-
-def test_a_session_completed_but_unpaid_is_credited_when_the_payment_comes(stripe: StripeServer, alice: Thing):
-    session = stripe.buy_pack(alice, 999, 5000, in_metadata_of="session", async_payment=True)
-    deliver(stripe, "checkout.session.completed")
-    assert ledger() == {}
-    stripe.settle(session)
-    deliver(stripe, "checkout.session.async_payment_succeeded")
-    deliver(stripe)
-    assert credited() == [5000]
-
-
-def test_one_whose_payment_failed_after_all_credits_nothing(stripe: StripeServer, alice: Thing):
-    session = stripe.buy_pack(alice, 999, 5000, in_metadata_of="both", async_payment=True)
-    stripe.settle(session, succeeded=False)
-    deliver(stripe)
-    assert ledger() == {}
-
-
-def test_a_pack_refunded_in_parts_is_reversed_in_proportion_and_wholly_in_the_end(stripe: StripeServer, alice: Thing):
-    session = stripe.buy_pack(alice, 1000, 5001)
-    first = stripe.refund(session, 333)
-    deliver(stripe)
-    assert ledger()[f"refund:{first['id']}"] == -(5001 * 333 // 1000)
-    stripe.refund(session)
-    deliver(stripe)
-    deliver(stripe)
-    assert (len(ledger()), balance()) == (3, 0)
-
-
-def test_a_refund_is_never_more_than_is_left_and_counts_once(stripe: StripeServer, alice: Thing):
-    session = stripe.buy_pack(alice, 1000, 5000)
-    deliver(stripe)
-    UserBattery.objects.update(total_balance=0)
-    stripe.refund(session)
-    deliver(stripe)
-    UserBattery.objects.update(total_balance=700)
-    deliver(stripe)
-    assert (len(ledger()), balance()) == (1, 700)
-
-
-def test_a_refund_that_failed_is_given_back(stripe: StripeServer, alice: Thing):
-    refund = stripe.refund(stripe.buy_pack(alice, 1000, 5000), 500)
-    deliver(stripe)
-    assert balance() == 2500
-    stripe.fail_refund(refund)
-    deliver(stripe)
-    deliver(stripe)
-    assert ledger()[f"refund:{refund['id']}:failed"] == 2500
-    assert balance() == 5000
-
-
-def test_a_refunded_invoice_takes_its_units_back(stripe: StripeServer, alice: Thing):
-    stripe.subscribe(alice, "starter")
-    refund = stripe.refund(stripe.all("invoice")[0], 100)
-    deliver(stripe)
-    assert ledger()[f"refund:{refund['id']}"] == -(6000 * 100 // 499)
-
-
-def test_a_dispute_holds_the_units_and_a_win_gives_them_back(stripe: StripeServer, alice: Thing):
-    session = stripe.buy_pack(alice, 1000, 5000)
-    dispute = stripe.dispute(intent_of(stripe, session))
-    deliver(stripe)
-    assert (ledger()[f"dispute:{dispute['id']}"], balance()) == (-5000, 0)
-    stripe.close_dispute(dispute, won=True)
-    deliver(stripe)
-    deliver(stripe)
-    assert (ledger()[f"dispute:{dispute['id']}:won"], balance()) == (5000, 5000)
-
-
-def test_a_lost_dispute_has_taken_the_units(stripe: StripeServer, alice: Thing):
-    dispute = stripe.dispute(intent_of(stripe, stripe.buy_pack(alice, 1000, 5000)))
-    deliver(stripe)
-    stripe.close_dispute(dispute, won=False)
-    deliver(stripe)
-    assert (len(ledger()), balance()) == (2, 0)
-
-
-def test_a_dispute_won_before_its_opening_came_moves_nothing_ever(stripe: StripeServer, alice: Thing):
-    dispute = stripe.dispute(intent_of(stripe, stripe.buy_pack(alice, 1000, 5000)))
-    deliver(stripe, "payment_intent.succeeded")
-    UserBattery.objects.update(total_balance=5000)
-    BatteryTransaction.objects.filter(pk__startswith="dispute").delete()
-    stripe.close_dispute(dispute, won=True)
-    deliver(stripe, "charge.dispute.closed")
-    assert AuditLog.objects.filter(pk=f"settled:dispute:{dispute['id']}").exists()
-    deliver(stripe)
-    assert balance() == 5000
-
-
-def test_a_customer_that_no_user_has_is_parked(stripe: StripeServer):
-    stripe.subscribe(stripe.customer("nobody@example.com", "Nobody"), "starter")
-    with pytest.raises(Parked, match="name none"):
-        deliver(stripe, "customer.subscription.created")
-
-
-def test_a_user_who_is_not_known_yet_is_parked_without_credit(stripe: StripeServer):
-    customer = stripe.customer("bob@example.com", "Bob", user_id="user_bob")
-    stripe.subscribe(customer, "starter")
-    stripe.buy_pack(customer, 999, 5000)
-    for type in ("invoice.paid", "payment_intent.succeeded"):
-        with pytest.raises(Parked, match="user_bob, who is not known"):
-            deliver(stripe, type)
-    assert ledger() == {}
-
-
-def test_metadata_that_name_another_user_than_the_customers_are_parked(stripe: StripeServer, alice: Thing):
-    User.objects.create(id="user_bob", email="bob@example.com")
-    User.objects.filter(pk="user_alice").update(stripe_customer_id=alice["id"])
-    stripe.buy_pack(alice, 999, 5000, metadata={"userId": "user_bob", "units": "5000"})
-    with pytest.raises(Parked, match="belongs to user_alice, and metadata name user_bob"):
-        deliver(stripe, "payment_intent.succeeded")
-    stripe.change_customer(alice, metadata={"userId": "user_bob"})
-    stripe.subscribe(alice, "starter", metadata={})
-    with pytest.raises(Parked, match="belongs to user_alice"):
-        deliver(stripe, "customer.subscription.created")
-    assert ledger() == {}
-
-
-def test_a_user_who_has_another_customer_is_parked(stripe: StripeServer, alice: Thing):
-    User.objects.filter(pk="user_alice").update(stripe_customer_id="cus_other")
-    stripe.subscribe(alice, "starter")
-    with pytest.raises(Parked, match="who has cus_other"):
-        deliver(stripe, "customer.subscription.created")
-
-
-def test_a_customer_that_two_users_have_is_parked(stripe: StripeServer, alice: Thing):
-    User.objects.create(id="user_bob", email="bob@example.com", stripe_customer_id=alice["id"])
-    User.objects.filter(pk="user_alice").update(stripe_customer_id=alice["id"])
-    stripe.subscribe(alice, "starter")
-    with pytest.raises(Parked, match="Several users"):
-        deliver(stripe, "invoice.paid")
-
-
-def test_an_unknown_price_is_parked_and_never_a_default_plan(stripe: StripeServer, alice: Thing):
-    SubscriptionPlan.objects.filter(pk="power").update(stripe_price_id_monthly=None)
-    stripe.subscribe(alice, "power")
-    for type in ("customer.subscription.created", "invoice.paid"):
-        with pytest.raises(Parked, match="No plan has the price price_"):
-            deliver(stripe, type)
-    assert (ledger(), UserSubscription.objects.count(), user()[0]) == ({}, 0, "free")
-
-
-def test_one_that_ended_at_a_price_that_is_gone_stands_in_nobodys_way(stripe: StripeServer, alice: Thing):
-    old = stripe.subscribe(alice, "power")
-    stripe.cancel(old, at_period_end=False)
-    SubscriptionPlan.objects.filter(pk="power").update(stripe_price_id_monthly=None)
-    new = stripe.subscribe(alice, "starter")
-    deliver(stripe, "customer.subscription.created")
-    assert user() == ("paid", "active", new["id"])
-
-
-def test_what_is_of_the_other_mode_is_parked(stripe: StripeServer, alice: Thing):
-    stripe.buy_pack(alice, 999, 5000)
-    client = stripe_of_settings()
-    client.is_live = True
-    try:
-        with pytest.raises(Parked, match="other mode"):
-            deliver(stripe, "payment_intent.succeeded")
-    finally:
-        client.is_live = False
 
 
 def test_a_deleted_customer_ends_its_subscriptions_and_keeps_what_was_paid(stripe: StripeServer, alice: Thing):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import OperationalError, connections
 from django.utils import timezone
 
@@ -385,44 +383,6 @@ def test_the_health_tells_the_oldest_that_waits_what_fails_and_the_last(stripe: 
     oldest = InboxEvent.objects.earliest("received_at")
     assert (found.waiting, found.oldest, found.failing, found.parked) == (2, oldest.received_at, 1, 0)
     assert list(found.last) == ["stripe"]
-
-
-def run(*options: str) -> tuple[int, dict[str, Any]]:
-    import io
-
-    out = io.StringIO()
-    try:
-        call_command("process_webhooks", *options, "--json", stdout=out, stderr=io.StringIO())
-    except SystemExit as ended:
-        return int(ended.code or 0), json.loads(out.getvalue())
-    return 0, json.loads(out.getvalue())
-
-
-def test_the_command_works_off_what_waits(stripe: StripeServer, alice: Thing):
-    stripe.subscribe(alice, "starter")
-    code, told = run("--backfill")
-    assert code == 0
-    assert (told["fetched"], told["failed"], told["parked"], told["waiting"]) == (len(stripe.events), 0, 0, 0)
-    assert told["processed"] > 3
-    assert credited() == [6000]
-
-
-def test_the_command_retries_what_is_parked_and_exits_1_where_it_stays_so(stripe: StripeServer, prices: None):
-    stripe.buy_pack(stripe.customer("bob@example.com", "Bob", user_id="user_bob"), 999, 5000)
-    keep(stripe, "payment_intent.succeeded")
-    code, told = run()
-    assert (code, told["parked"]) == (1, 1)
-    assert "inbox" in told["error"]
-    assert run()[1]["parked"] == 0
-    User.objects.create(id="user_bob", email="bob@example.com")
-    code, told = run("--retry-failed")
-    assert (code, told["processed"], credited()) == (0, 1, [5000])
-
-
-def test_the_command_says_that_stripe_is_down(stripe: StripeServer, settings: Any):
-    settings.STRIPE_SECRET_KEY = ""
-    code, told = run("--backfill")
-    assert (code, told["error"]) == (1, "STRIPE_SECRET_KEY is not set: set it to a secret key of Stripe.")
 
 
 def test_two_workers_claim_no_event_twice(stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch):

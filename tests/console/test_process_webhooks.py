@@ -76,3 +76,36 @@ def test_an_unknown_option_is_2(capsys: pytest.CaptureFixture[str]):
         Command().run_from_argv(["manage.py", "process_webhooks", "--odd"])
     assert ended.value.code == 2
     assert "--odd" in capsys.readouterr().err
+
+
+def credited() -> list[int]:
+    return list(BatteryTransaction.objects.values_list("amount", flat=True))
+
+
+def test_the_command_works_off_what_waits(stripe: StripeServer):
+    User.objects.create(id="user_alice", email="alice@example.com", tier="free")
+    stripe.subscribe(stripe.customer("alice@example.com", "Alice", user_id="user_alice"), "starter")
+    code, told = run("--backfill")
+    assert code == 0
+    assert (told["fetched"], told["failed"], told["parked"], told["waiting"]) == (len(stripe.events), 0, 0, 0)
+    assert told["processed"] > 3
+    assert credited() == [6000]
+
+
+def test_the_command_retries_what_is_parked_and_exits_1_where_it_stays_so(stripe: StripeServer):
+    stripe.buy_pack(stripe.customer("bob@example.com", "Bob", user_id="user_bob"), 999, 5000)
+    paid = [event for event in stripe.events if event["type"] == "payment_intent.succeeded"]
+    inbox.keep([arrival_of_stripe(event) for event in paid])
+    code, told = run()
+    assert (code, told["parked"]) == (1, 1)
+    assert "inbox" in told["error"]
+    assert run()[1]["parked"] == 0
+    User.objects.create(id="user_bob", email="bob@example.com")
+    code, told = run("--retry-failed")
+    assert (code, told["processed"], credited()) == (0, 1, [5000])
+
+
+def test_the_command_says_that_stripe_is_down(stripe: StripeServer, settings: Any):
+    settings.STRIPE_SECRET_KEY = ""
+    code, told = run("--backfill")
+    assert (code, told["error"]) == (1, "STRIPE_SECRET_KEY is not set: set it to a secret key of Stripe.")
