@@ -2,8 +2,8 @@
 
     python tests/proof/killed.py backup|restore|tables|prune|d1 TIMES FOLDER [SEED]
 
-A process of its own, with one thread, so that it may fork. Prints JSON: `killed` (times that the kill came before the
-end) and `wrong`, a list of sentences.
+TIMES are the kills that came before the end. A process of its own, with one thread, so that it may fork. Prints JSON:
+`killed` and `wrong`, a list of sentences.
 """
 
 from __future__ import annotations
@@ -290,12 +290,14 @@ def main() -> None:
     ran(trial.work, None)
     usual = time.monotonic() - began
     killed, wrong = 0, []
-    for number in range(times):
+    while killed < times:
         trial.again()
         ended = ran(trial.work, chance.uniform(0, usual))
         killed += not ended
         if found := trial.wrong(ended):
-            wrong.append(f"{kind}, kill {number} of seed {seed}: {found}")
+            wrong.append(f"{kind}, kill {killed} of seed {seed}: {found}")
+        # What came to its end before its kill was quicker than the first time: on a busy machine that differs.
+        usual *= 0.8 if ended else 1
     print(json.dumps({"killed": killed, "wrong": wrong, "seed": seed, "usual": usual}))
 
 
