@@ -17,7 +17,7 @@ from billing.allowance import today
 from billing.balance_plot import plot_of
 from billing.causes import stripe_url
 from billing.ledger_rows import credits_of, line_of
-from billing.models import BatteryTransaction, StoredStatus, UserSubscription
+from billing.models import BatteryTransaction, StoredStatus, TransactionType, UserSubscription
 from chat.models import Conversation, SubscriptionStatus, Tier, User
 from console.account import (
     MOST,
@@ -129,7 +129,7 @@ def _payments(account: Account) -> dict[str, Any]:
         {
             "url": cells.row_url(BatteryTransaction, entry.pk),
             "created": cells.moment(entry.created_at),
-            "type": cells.state(())(entry.type),
+            "type": cells.state(TransactionType.values)(entry.type),
             "amount": cells.signed_units(entry.amount),
             "causes": line_of(entry).causes,
         }
