@@ -66,6 +66,11 @@ def test_each_dependency_has_its_reason() -> None:
             assert not package or package.startswith("-r") or package in page, package
 
 
+def test_each_page_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in DOCS.glob("*.md") if f"(docs/{page.name}" not in readme] == []
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda p: p.name)
 def test_no_link_in_a_page_is_broken(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
