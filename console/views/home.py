@@ -28,7 +28,7 @@ _ASKED = "figures_job"
 
 @require_safe
 def home_page(request: HttpRequest) -> HttpResponse:
-    """What waits for whoever asks, the figures as they were counted last, and the ways to the lists."""
+    """What waits for whoever asks, the figures as they were counted last, and what one changed last."""
     sees = request.user.has_perms(SEES_FIGURES)
     sees_backups = request.user.has_perm(SEES_BACKUPS)
     kept = summaries(FIGURES, LAST) if sees or sees_backups else {}
