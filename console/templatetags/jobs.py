@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import template
+from django.utils.translation import gettext as _
 
 from console.job_progress import in_words, progress_of
 from console.models import Job, ScheduleEntry
@@ -37,9 +38,13 @@ def spaced(name: str) -> str:
 
 @register.filter
 def plain(value: Any) -> Any:
-    """A value of a result: numbers with separators, what is nested as JSON."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    """A value of a result: numbers with separators, what is nested as JSON, a dash for nothing."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, int):
         return f"{value:,}"
+    if not value:
+        return "–"
     return cells.json_block(value) if isinstance(value, dict | list) else value
 
 
