@@ -55,23 +55,43 @@ def invoice_units(invoice: Object, others: Iterable[Object], plans: Plans) -> Wo
     in which they were paid, so a later one changes nothing about this one. Raises Unknown for a price.
     """
     earlier = _before(invoice, others)
-    periods: dict[tuple[str | None, int], list[int]] = {}
+    credits: list[_Credit] = []
     worth = Worth(0)
     for each in [*earlier, invoice]:
         try:
-            worth, key = _own_units(each, [*earlier, invoice], plans), _period_key(each)
+            worth = _own_units(each, [*earlier, invoice], plans)
         except Unknown:
             if each is invoice:
                 raise
             continue
-        if not worth.units:
-            continue
-        credited, highest = periods.setdefault(key, [0, 0])
-        highest = max(highest, _highest(each, plans))
-        units = max(0, min(worth.units, highest - credited))
-        periods[key] = [credited + units, highest]
-        worth = replace(worth, units=units)
+        if worth.units:
+            highest = _highest(each, plans)
+            worth = replace(worth, units=max(0, min(worth.units, _limit(each, credits, highest))))
+            credits.append(_Credit(*_period(each), worth.units, highest))
     return worth
+
+
+@dataclass(frozen=True)
+class _Credit:
+    """Units for the time from `start` to `end`, and those of the largest plan that was charged for."""
+
+    start: int
+    end: int
+    units: int
+    highest: int
+
+    def unused(self, at: int) -> Fraction:
+        return self.units * Fraction(max(0, self.end - max(at, self.start)), max(1, self.end - self.start))
+
+
+def _limit(invoice: Object, credits: list[_Credit], highest: int) -> int:
+    """What is left of the highest plan, less what was credited for time that a new interval has cut short."""
+    start, end = _period(invoice)
+    same = [each for each in credits if each.end == end]
+    left = max([highest, *(each.highest for each in same)]) - sum(each.units for each in same)
+    if invoice.get("billing_reason") != CHANGED:
+        return left
+    return floor(left - sum(each.unused(start) for each in credits if each.end != end))
 
 
 def _before(invoice: Object, others: Iterable[Object]) -> list[Object]:
@@ -88,38 +108,49 @@ def _own_units(invoice: Object, all_of_it: list[Object], plans: Plans) -> Worth:
     if invoice.get("status") != "paid" or shapes.invoice_subscription(invoice) is None:
         return Worth(0)
     if reason in (FIRST, RENEWED):
-        return _whole_period(invoice, plans)
+        whole = _whole_period(invoice, plans)
+        if whole.units or reason == RENEWED:
+            return whole
+        # A first period may be a part of one, up to the day on which all others begin.
+        part = _difference(invoice, all_of_it, plans)
+        return part if part.units else whole
     return _difference(invoice, all_of_it, plans) if reason == CHANGED else Worth(0)
 
 
 def _whole_period(invoice: Object, plans: Plans) -> Worth:
     """A trial's line costs nothing by itself; a coupon leaves the line its price."""
-    best = Worth(0, reason="nothing was charged: a trial")
-    for line in _subscription_lines(invoice):
-        if shapes.is_proration(line) or shapes.cents(line.get("amount")) <= 0:
-            continue
-        priced = plans.of_price(shapes.line_price(line))
-        if priced.units > best.units:
-            best = Worth(priced.units, priced.plan.id, str(invoice.get("billing_reason")))
-    return best
+    charged = [
+        shapes.line_price(line)
+        for line in _subscription_lines(invoice)
+        if not shapes.is_proration(line) and shapes.cents(line.get("amount")) > 0
+    ]
+    if not charged:
+        return Worth(0, reason="nothing was charged: a trial")
+    # What is charged beside a plan is no plan; without any, the price is unknown.
+    known = [price for price in charged if price in plans.by_price] or charged[:1]
+    best = max(map(plans.of_price, known), key=lambda priced: priced.units)
+    return Worth(best.units, best.plan.id, str(invoice.get("billing_reason")))
 
 
 def _difference(invoice: Object, all_of_it: list[Object], plans: Plans) -> Worth:
     """Units of what begins, less those of what ends, each for its part of the period, rounded down."""
     total, plan = Fraction(0), ""
     for line in _subscription_lines(invoice):
-        amount = shapes.cents(line.get("amount"))
-        if not amount:
+        price = shapes.line_price(line)
+        # Nothing is charged for a trial. A proration may cost nothing by a coupon, and counts.
+        if not shapes.cents(line.get("amount")) and not (shapes.is_proration(line) and price in plans.by_price):
             continue
-        priced = plans.of_price(shapes.line_price(line))
+        priced = plans.of_price(price)
         part = priced.units * _part(line, all_of_it, priced.months)
-        total += part if amount > 0 else -part
-        plan = priced.plan.id if amount > 0 else plan
-    return Worth(max(0, floor(total)), plan, CHANGED)
+        total += -part if shapes.is_credit(line) else part
+        plan = plan if shapes.is_credit(line) else priced.plan.id
+    return Worth(max(0, floor(total)), plan, str(invoice.get("billing_reason")))
 
 
 def _part(line: Object, all_of_it: list[Object], months: int) -> Fraction:
     """How much of the whole period the line is for."""
+    if not shapes.is_proration(line):
+        return Fraction(1)
     start, end = shapes.line_period(line)
     begun = min((s for s, e in _whole_periods(all_of_it) if e == end), default=None)
     whole = end - (_months_before(end, months) if begun is None or begun > start else begun)
@@ -130,7 +161,6 @@ def _whole_periods(invoices: list[Object]) -> list[tuple[int, int]]:
     return [
         shapes.line_period(line)
         for invoice in invoices
-        if invoice.get("billing_reason") in (FIRST, RENEWED)
         for line in _subscription_lines(invoice)
         if not shapes.is_proration(line)
     ]
@@ -149,15 +179,19 @@ def _subscription_lines(invoice: Object) -> list[Object]:
     return [line for line in shapes.lines(invoice) if shapes.line_subscription(line) in (None, own)]
 
 
-def _period_key(invoice: Object) -> tuple[str | None, int]:
-    """A period is told by its end, which a change of plan in its middle leaves as it is."""
-    ends = [shapes.line_period(line)[1] for line in _subscription_lines(invoice)]
-    return shapes.invoice_subscription(invoice), max(ends, default=0)
+def _charges(invoice: Object) -> list[Object]:
+    lines = _subscription_lines(invoice)
+    return [line for line in lines if not shapes.is_credit(line)] or lines
+
+
+def _period(invoice: Object) -> tuple[int, int]:
+    """Of what is charged. A period is told by its end, which a change of plan in its middle leaves as it is."""
+    return max((shapes.line_period(line) for line in _charges(invoice)), key=lambda both: both[1], default=(0, 0))
 
 
 def _highest(invoice: Object, plans: Plans) -> int:
-    """Units of the largest plan that an invoice shows to have been held."""
-    prices = [str(shapes.line_price(line)) for line in _subscription_lines(invoice)]
+    """Units of the largest plan that an invoice charges for."""
+    prices = [str(shapes.line_price(line)) for line in _charges(invoice)]
     return max((plans.by_price[price].units for price in prices if price in plans.by_price), default=0)
 
 

@@ -141,6 +141,13 @@ def is_proration(line: Object) -> bool:
     return bool(line.get("proration") or any(dig(parent, kind, "proration") for kind in kinds))
 
 
+def is_credit(line: Object) -> bool:
+    """Whether it gives back what an earlier line charged, which a coupon may have brought to nothing."""
+    kinds = ("subscription_item_details", "invoice_item_details")
+    details = [line, *(dig(line, "parent", kind) for kind in kinds)]
+    return cents(line.get("amount")) < 0 or any(dig(each, "proration_details", "credited_items") for each in details)
+
+
 def line_period(line: Object) -> tuple[int, int]:
     return cents(dig(line, "period", "start")), cents(dig(line, "period", "end"))
 
