@@ -13,7 +13,7 @@ import orjson
 from django.db import connections
 
 from billing.ledger import Entry, Outcome, post, send
-from billing.ledger_settled import NOTHING_TAKEN
+from billing.ledger_settled import CREDITED_BY_APP, NOTHING_TAKEN
 from billing.stripe_state import IN_FORCE, Plans
 from database.audit import Actor
 from database.audit import entry as audit_entry
@@ -136,13 +136,25 @@ def _names(columns: Iterable[str]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
 
 
-def amounts_of(causes: Iterable[str]) -> dict[str, int]:
-    """What the entries of causes moved, for those that have one."""
-    asked = orjson.dumps(list(causes)).decode()
-    sql = "SELECT t.id, t.amount FROM json_each(%s) i JOIN battery_transactions t ON t.id = i.value"
+@dataclass(frozen=True)
+class Moved:
+    """Units that an entry moved, and those that it should have: fewer were there."""
+
+    units: int
+    asked: int
+
+
+def moved_by(causes: Iterable[str]) -> dict[str, Moved]:
+    """What the entries of causes moved, or the app's rows that count for them, of those that have one."""
+    sql = f"""
+        SELECT i.value, t.amount, CASE WHEN t.id = i.value THEN coalesce(t.metadata ->> 'asked', t.amount) END
+        FROM json_each(%s) i JOIN battery_transactions t ON t.id = coalesce((SELECT n.resourceId FROM audit_logs n
+          WHERE n.id = 'settled:' || i.value AND n.action = '{CREDITED_BY_APP}'), i.value)
+        """  # noqa: S608
     with connections[OMNICHAT].cursor() as cursor:
-        cursor.execute(sql, [asked])
-        return {id: amount for id, amount in cursor.fetchall() if isinstance(amount, int)}
+        cursor.execute(sql, [orjson.dumps(list(causes)).decode()])
+        rows = cursor.fetchall()
+    return {id: Moved(units, asked or units) for id, units, asked in rows if isinstance(units, int)}
 
 
 def difference(table: str, key: str, user_id: str, before: Row | None, wanted: Mapping[str, Any]) -> RowChange | None:
@@ -266,16 +278,18 @@ def _audit(rows: list[RowChange], by: Actor, audit_metadata: Mapping[str, Any]) 
 
 
 def _settled_steps(changes: Changes) -> list[Step]:
-    """Causes that will never have an entry: a dispute that was won before its units were held."""
+    """Causes that will never have an entry: a dispute that was won before its units were held. Fails if one has."""
     sql = f"""
         INSERT INTO audit_logs (id, userId, action, resourceType, resourceId, metadata, createdAt)
         SELECT 'settled:' || (a.value ->> 0), a.value ->> 1, %s, 'battery_transactions', a.value ->> 0,
           json_object('by', json_object('name', %s), 'cause', a.value ->> 0), {_NOW}
-        FROM json_each(%s) a
-        WHERE NOT EXISTS (SELECT 1 FROM battery_transactions t WHERE t.id = a.value ->> 0)
+        FROM json_each(%s) a WHERE true
         ON CONFLICT (id) DO NOTHING
         """  # noqa: S608
-    return [(sql, [NOTHING_TAKEN, BY, orjson.dumps(changes.settled).decode()])] if changes.settled else []
+    there = "EXISTS (SELECT 1 FROM json_each(%s) a JOIN battery_transactions t ON t.id = a.value ->> 0)"
+    settled = orjson.dumps(changes.settled).decode()
+    guard = f"SELECT CASE WHEN {there} THEN json_extract('{{}}', 'guard:{_GUARD}') END"
+    return [(guard, [settled]), (sql, [NOTHING_TAKEN, BY, settled])] if changes.settled else []
 
 
 def check_customer_id(customer: str | None) -> None:

@@ -7,7 +7,7 @@ follow from what Stripe says alone, so they are the same in whatever order the e
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -26,6 +26,8 @@ FIRST, RENEWED, CHANGED = "subscription_create", "subscription_cycle", "subscrip
 _VOID_REFUNDS = ("failed", "canceled")
 #: While a dispute is so, or has ended so, its units are not the user's.
 _HOLDING = ("needs_response", "under_review", "lost")
+#: An inquiry takes no money yet, and may become a dispute.
+_INQUIRING = ("warning_needs_response", "warning_under_review")
 
 
 @dataclass(frozen=True)
@@ -235,27 +237,47 @@ def pack_entry(intent: Object, units: int, user_id: str) -> Entry:
     )
 
 
-def reversals(payment: Payment, refunds: Iterable[Object], disputes: Iterable[Object]) -> list[Entry]:
+def part_paid(payment: Payment, invoice: Object) -> Payment:
+    """Of an invoice that several payments paid together, the units for this one's part of the money."""
+    paid = [
+        (shapes.id_of(shapes.dig(each, "payment", "payment_intent")), shapes.cents(each.get("amount_paid")))
+        for each in shapes.items_of(invoice.get("payments"))
+        if each.get("status") == "paid"
+    ]
+    paid.sort(key=lambda each: str(each[0]))
+    whole, before = sum(cents for _, cents in paid), 0
+    for intent, cents in paid:
+        if intent == payment.payment_intent and whole:
+            shares = [payment.units * money // whole for money in (before, before + cents)]
+            return replace(payment, units=shares[1] - shares[0])
+        before += cents
+    return payment
+
+
+def reversals(
+    payment: Payment, refunds: Iterable[Object], disputes: Iterable[Object], asked: Mapping[str, int]
+) -> list[Entry]:
     """What refunds and disputes of a payment take: in proportion to the money, all parts together never more.
 
     Both come oldest first. Each takes the difference of two shares rounded down, so that the parts add up to the
-    whole. A dispute that is won has no entry here, see `given_back`.
+    whole; `asked` are the units that entries there already were to take. A dispute that is won has no entry here, see
+    `given_back`.
     """
     entries: list[Entry] = []
     money = taken = 0
-    for kind, each in _in_order(refunds, disputes):
+    holding = [each for each in disputes if each.get("status") in _HOLDING]
+    for kind, each in in_order(refunds, holding):
         money = min(payment.cents, money + shapes.cents(each.get("amount")))
         share = payment.units * money // payment.cents if payment.cents else 0
-        if share > taken:
-            entries.append(_taken_back(payment, kind, each, share - taken))
-            taken = share
+        units = asked.get(f"{kind}:{each.get('id')}", share - taken)
+        if units > 0:
+            entries.append(_taken_back(payment, kind, each, units))
+            taken += units
     return entries
 
 
-def _in_order(refunds: Iterable[Object], disputes: Iterable[Object]) -> list[tuple[str, Object]]:
-    both = [("refund", each) for each in refunds] + [
-        ("dispute", each) for each in disputes if each.get("status") in _HOLDING
-    ]
+def in_order(refunds: Iterable[Object], disputes: Iterable[Object]) -> list[tuple[str, Object]]:
+    both = [("refund", each) for each in refunds] + [("dispute", each) for each in disputes]
     return sorted(both, key=lambda pair: shapes.cents(pair[1].get("created")))
 
 
@@ -282,7 +304,7 @@ def undone(refunds: Iterable[Object], disputes: Iterable[Object]) -> dict[str, s
     return found | {
         f"dispute:{each.get('id')}": f"dispute:{each.get('id')}:{each.get('status')}"
         for each in disputes
-        if each.get("status") not in _HOLDING
+        if each.get("status") not in (*_HOLDING, *_INQUIRING)
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from billing import stripe_shapes as shapes
 from billing.ledger import Outcome, State
-from billing.stripe_accounts import Changed, Changes, Parked, amounts_of, apply
+from billing.stripe_accounts import Changed, Changes, Parked, apply, moved_by
 from billing.stripe_api import Stripe
 from billing.stripe_payments import free_pack_changes, payment_changes
 from billing.stripe_shapes import Object
@@ -83,7 +83,7 @@ def _said(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
 
 def _told(outcome: Outcome) -> str:
     entry = outcome.entry
-    amount = outcome.amount if outcome.is_posted else entry.amount
+    amount = outcome.amount or entry.amount
     by = f" (row {outcome.settled_by})" if outcome.settled_by else ""
     return f"{entry.id}: {amount:+,} units to {entry.user_id}, {outcome.state.value}{by}"
 
@@ -203,7 +203,7 @@ def plan(stripe: Stripe, needs: Needs) -> Changes:
 def preview(stripe: Stripe, needs: Needs) -> list[str]:
     """What `carry_out` would write now, in lines. Raises as `plan` does."""
     changes = plan(stripe, needs)
-    there = amounts_of(entry.id for entry in changes.entries)
+    there = moved_by(entry.id for entry in changes.entries)
     changes.remarks += [f"{entry.id}: is in the ledger already" for entry in changes.entries if entry.id in there]
     changes.entries = [entry for entry in changes.entries if entry.id not in there]
     return Effect(changes).lines()

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from billing import stripe_shapes as shapes
 from billing.ledger import Entry
+from billing.ledger_settled import Settlement
 from billing.models import TransactionType
-from billing.stripe_accounts import Account, Changes, Parked, amounts_of, check_customer_id, read_account
+from billing.stripe_accounts import Account, Changes, Parked, check_customer_id, moved_by, read_account
 from billing.stripe_api import Stripe
-from billing.stripe_credits import Payment, given_back, invoice_entry, invoice_units, pack_entry, reversals, undone
+from billing.stripe_credits import (
+    Payment,
+    given_back,
+    in_order,
+    invoice_entry,
+    invoice_units,
+    pack_entry,
+    part_paid,
+    reversals,
+    undone,
+)
 from billing.stripe_shapes import Object
 from billing.stripe_subscriptions import invoices_of, link, user_of
 
 
-def payment_changes(stripe: Stripe, intent_id: str, named: set[str], *, is_reversed: bool = False) -> Changes:
-    """`named` are users whom metadata name. `is_reversed` where a refund or dispute was told of. Raises Parked."""
+def payment_changes(
+    stripe: Stripe, intent_id: str, named: set[str], *, is_reversed: bool = False, also: Sequence[Object] = ()
+) -> Changes:
+    """`named` are users whom metadata name. `is_reversed` where a refund or dispute was told of. Raises Parked.
+
+    `also` are refunds that are thought of as made, though Stripe has none such.
+    """
     intent = _get(stripe, f"/v1/payment_intents/{intent_id}", expand=["latest_charge", "customer"])
     if intent.get("status") != "succeeded":
         return Changes(remarks=[f"{intent_id} is not paid: {intent.get('status')}."])
@@ -28,11 +44,13 @@ def payment_changes(stripe: Stripe, intent_id: str, named: set[str], *, is_rever
     named = named | {user for each in (intent, session) if (user := shapes.metadata_user(each))}
     looks_on = is_reversed or _is_touched(intent)
     if units is None:
-        return _of_invoice(stripe, intent, named) if looks_on else Changes(remarks=[f"{intent_id} buys no battery."])
+        return (
+            _of_invoice(stripe, intent, named, also) if looks_on else Changes(remarks=[f"{intent_id} buys no battery."])
+        )
     user_id, account = _user(stripe, intent, named)
     changes = Changes(account, link(account, user_id) if account.customer else [], [pack_entry(intent, units, user_id)])
     if looks_on:
-        _reverse(stripe, intent, changes)
+        _reverse(stripe, intent, changes, also)
     return changes
 
 
@@ -73,7 +91,7 @@ def free_pack_changes(stripe: Stripe, session_id: str, named: set[str]) -> Chang
     return Changes(account, link(account, user_id) if account.customer else [], [entry])
 
 
-def _of_invoice(stripe: Stripe, intent: Object, named: set[str]) -> Changes:
+def _of_invoice(stripe: Stripe, intent: Object, named: set[str], also: Sequence[Object]) -> Changes:
     """The payment of an invoice, which an event of that credits; here its reversals count."""
     payment = {"type": "payment_intent", "payment_intent": intent["id"]}
     found = next(stripe.list("/v1/invoice_payments", payment=payment), None)
@@ -86,36 +104,45 @@ def _of_invoice(stripe: Stripe, intent: Object, named: set[str]) -> Changes:
     if invoice is None or shapes.invoice_subscription(invoice) is None:
         return Changes(remarks=[f"{invoice_id} is no paid invoice of a subscription."])
     user_id, account = _user(stripe, intent, named)
-    credit = invoice_entry(invoice, invoice_units(invoice, paid.values(), account.plans), user_id)
+    credit = _credit_there(f"invoice:{invoice_id}", user_id) or invoice_entry(
+        invoice, invoice_units(invoice, paid.values(), account.plans), user_id
+    )
     if credit is None:
         return Changes(remarks=[f"{invoice_id} credits nothing."])
     changes = Changes(account, link(account, user_id), [credit])
-    _reverse(stripe, intent, changes)
+    _reverse(stripe, intent, changes, also, invoice)
     return changes
 
 
-def _reverse(stripe: Stripe, intent: Object, changes: Changes) -> None:
+def _credit_there(cause: str, user_id: str) -> Entry | None:
+    """A credit that was made already stays what it was, whatever became of the plan and its prices since."""
+    there = moved_by([cause]).get(cause)
+    if there is None:
+        return None
+    return Entry(cause, user_id, TransactionType.SUBSCRIPTION, there.units, settlement=Settlement())
+
+
+def _reverse(
+    stripe: Stripe, intent: Object, changes: Changes, also: Sequence[Object], invoice: Object | None = None
+) -> None:
     """Adds what refunds and disputes take of the credit, or give back."""
-    credit = changes.entries[0]
-    payment = Payment(
-        credit.id, credit.user_id, credit.amount, shapes.cents(intent.get("amount_received")), str(intent["id"])
-    )
+    credit, id = changes.entries[0], str(intent["id"])
     # Oldest first: of two in one second nothing else tells.
-    refunds = list(stripe.list("/v1/refunds", payment_intent=payment.payment_intent))[::-1]
-    disputes = list(stripe.list("/v1/disputes", payment_intent=payment.payment_intent))[::-1]
+    refunds = [*list(stripe.list("/v1/refunds", payment_intent=id))[::-1], *also]
+    disputes = list(stripe.list("/v1/disputes", payment_intent=id))[::-1]
     over = undone(refunds, disputes)
-    taken = amounts_of(over)
+    moved = moved_by([credit.id, *(f"{kind}:{each['id']}" for kind, each in in_order(refunds, disputes))])
+    units = moved[credit.id].units if credit.id in moved else credit.amount
+    payment = Payment(credit.id, credit.user_id, units, shapes.cents(intent.get("amount_received")), id)
+    payment = part_paid(payment, invoice) if invoice else payment
     kept = {f"refund:{each['id']}" for each in refunds if shapes.keeps_units(each)} - set(over)
     counted = [each for each in refunds if f"refund:{each['id']}" not in {*over, *kept}]
-    changes.entries += reversals(payment, counted, disputes)
-    # So that nobody takes the units later, whatever becomes of the metadata.
-    changes.settled += [(cause, payment.user_id) for cause in sorted(kept)]
-    for cause, ending in over.items():
-        if cause in taken:
-            changes.entries.append(given_back(payment, cause, ending, -taken[cause]))
-        else:
-            # Whoever comes late with the older state must not take the units after all.
-            changes.settled.append((cause, payment.user_id))
+    changes.entries += reversals(payment, counted, disputes, {cause: -each.asked for cause, each in moved.items()})
+    # Whoever comes late with the older state, or with other metadata, must not take the units after all.
+    changes.settled += [(cause, payment.user_id) for cause in sorted({*over, *kept} - set(moved))]
+    changes.entries += [
+        given_back(payment, cause, ending, -moved[cause].units) for cause, ending in over.items() if cause in moved
+    ]
 
 
 def _is_touched(intent: Object) -> bool:

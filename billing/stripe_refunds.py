@@ -13,7 +13,6 @@ from billing import stripe_shapes as shapes
 from billing.stripe_accounts import Parked, read_account
 from billing.stripe_actions import Refused, once, send
 from billing.stripe_api import PAGE, Stripe
-from billing.stripe_credits import Payment, reversals, undone
 from billing.stripe_events import Needs
 from billing.stripe_payments import payment_changes
 from billing.stripe_shapes import Object
@@ -121,23 +120,12 @@ def _owner(stripe: Stripe, intent: Object) -> str:
 
 def preview_refund(stripe: Stripe, paid: Paid, cents: int) -> int:
     """The units that a refund of so many cents would take, but for an empty battery. Raises Refused."""
+    new = {"id": "new", "amount": cents, "created": 2**53}
     try:
-        changes = payment_changes(stripe, paid.id, set(), is_reversed=True)
+        changes = payment_changes(stripe, paid.id, set(), is_reversed=True, also=[new])
     except (Parked, Unknown) as problem:
         raise Refused(str(problem)) from problem
-    if not changes.entries:
-        return 0
-    credit = changes.entries[0]
-    payment = Payment(credit.id, credit.user_id, credit.amount, paid.cents, paid.id)
-    refunds = list(stripe.list("/v1/refunds", payment_intent=paid.id))[::-1]
-    disputes = list(stripe.list("/v1/disputes", payment_intent=paid.id))[::-1]
-    over = undone(refunds, disputes)
-    counted = [each for each in refunds if f"refund:{each['id']}" not in over and not shapes.keeps_units(each)]
-    before, after = (
-        sum(entry.amount for entry in reversals(payment, [*counted, *more], disputes))
-        for more in ([], [{"id": "new", "amount": cents, "created": 2**53}])
-    )
-    return before - after
+    return -sum(entry.amount for entry in changes.entries if entry.id == "refund:new")
 
 
 def refund(
