@@ -141,6 +141,45 @@ def post(entries: Iterable[Entry], *, by: Actor, then: Sequence[Step] = (), **au
     return _outcomes(asked, pieces, rows)
 
 
+def foresee(entries: Iterable[Entry]) -> list[Outcome]:
+    """What `post` would make of entries now. Writes nothing; one request on D1."""
+    asked = list(entries)
+    if not asked:
+        return []
+    pairs = orjson.dumps([(entry.id, entry.user_id) for entry in asked]).decode()
+    settling = orjson.dumps([_settlement(entry, entry.settlement) for entry in asked if entry.settlement]).decode()
+    found, rows, noted = run_batch(
+        connections[OMNICHAT],
+        [
+            (ledger_settled.FOUND, [settling]),
+            (ledger_sql.OUTCOMES, [uuid.uuid4().hex, pairs]),
+            (ledger_settled.SETTLED, [pairs]),
+        ],
+    )
+    by_app, by_place = dict(found), {int(row[0]): row[1:] for row in rows}
+    notes = {int(row[0]): row[1:] for row in noted}
+    moved: dict[str, int] = {}
+    outcomes = []
+    for place, entry in enumerate(asked):
+        outcome = _outcome(entry, *by_place[place], note=notes.get(place))
+        if outcome.state in (State.NOTHING, State.REFUSED) and place not in notes:
+            outcome = _foreseen(entry, outcome.balance_after + moved.get(entry.user_id, 0), by_app.pop(entry.id, None))
+            by_app = {id: row for id, row in by_app.items() if row != outcome.settled_by}
+            moved[entry.user_id] = moved.get(entry.user_id, 0) + outcome.amount
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _foreseen(entry: Entry, balance: int, settled_by: str | None) -> Outcome:
+    if settled_by:
+        return Outcome(entry, State.BY_APP, 0, balance, settled_by)
+    clips = entry.policy is Short.CLIP
+    amount = max(entry.amount, -max(balance, 0)) if clips else entry.amount
+    if not amount or (amount < 0 and entry.policy is Short.REFUSE and balance + amount < 0):
+        return Outcome(entry, State.NOTHING if clips else State.REFUSED, 0, balance)
+    return Outcome(entry, State.POSTED, amount, balance + amount)
+
+
 def send(steps: Callable[[int], list[Step]]) -> list[list[tuple[Any, ...]]]:
     """Run the steps of an attempt (1, 2, ...) in one transaction, and again where the answer was lost; their rows."""
     for attempt in range(1, ATTEMPTS):

@@ -40,9 +40,7 @@ _FREE = f"""t.user_id = a.user_id AND t.amount > 0 AND coalesce(instr(t.metadata
   AND NOT EXISTS (SELECT 1 FROM audit_logs n WHERE n.resourceId = t.id AND n.action = '{CREDITED_BY_APP}')"""  # noqa: S608
 _AT = EXPRESSION.format(c="t.created_at")
 
-#: Parameters: arrays of id, user, amount, payment intent, policy, from, until, types; the metadata of the audit rows.
-NOTE = f"""
-INSERT INTO audit_logs (id, userId, action, resourceType, resourceId, metadata, createdAt)
+_OPEN = f"""
 WITH asked AS MATERIALIZED (
   SELECT value ->> 0 AS id, value ->> 1 AS user_id, value ->> 2 AS amount, value ->> 3 AS intent,
     value ->> 4 AS policy, value ->> 5 AS earliest, value ->> 6 AS latest, value -> 7 AS types
@@ -61,12 +59,21 @@ open AS MATERIALIZED (
   WHERE NOT EXISTS (SELECT 1 FROM battery_transactions t WHERE t.id = a.id)
     AND NOT EXISTS (SELECT 1 FROM audit_logs n WHERE n.id = 'settled:' || a.id)
 )
+"""  # noqa: S608
+
+#: Parameters: arrays of id, user, amount, payment intent, policy, from, until, types; the metadata of the audit rows.
+NOTE = f"""
+INSERT INTO audit_logs (id, userId, action, resourceType, resourceId, metadata, createdAt)
+{_OPEN}
 SELECT 'settled:' || id, user_id, CASE WHEN row_id IS NULL THEN '{NOTHING_TAKEN}' ELSE '{CREDITED_BY_APP}' END,
   'battery_transactions', coalesce(row_id, id), json_patch(%s, json_object('cause', id, 'amount', amount)),
   strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', 'now')
 FROM open WHERE row_id IS NOT NULL
   OR amount < 0 AND policy = 'clip' AND typeof(balance) = 'integer' AND balance <= 0
 """  # noqa: S608
+
+#: Parameter: the arrays of `NOTE`. Rows: cause, the app's row that would count for it.
+FOUND = f"{_OPEN} SELECT id, row_id FROM open WHERE row_id IS NOT NULL"  # noqa: S608
 
 #: Parameter: pairs of id and user. Rows: place, the action of the note, the row it names.
 SETTLED = """

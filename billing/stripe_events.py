@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from billing import stripe_shapes as shapes
-from billing.ledger import Outcome, State
-from billing.stripe_accounts import Changed, Changes, Parked, apply, moved_by
+from billing.ledger import Outcome, State, foresee
+from billing.stripe_accounts import Changed, Changes, Parked, apply
 from billing.stripe_api import Stripe
 from billing.stripe_payments import free_pack_changes, payment_changes
 from billing.stripe_shapes import Object
@@ -68,11 +68,7 @@ class Effect:
     def lines(self) -> list[str]:
         """In words, for the inbox and its pages."""
         said = [f"{row.table} {row.key}: {_said(row.before, row.after)}" for row in self.changes.rows]
-        if self.outcomes:
-            said += [_told(outcome) for outcome in self.outcomes]
-        else:
-            said += [f"{entry.id}: {entry.amount:+,} units to {entry.user_id}" for entry in self.changes.entries]
-        return said + self.changes.remarks
+        return said + [_told(outcome) for outcome in self.outcomes] + self.changes.remarks
 
 
 def _said(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
@@ -83,9 +79,8 @@ def _said(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
 
 def _told(outcome: Outcome) -> str:
     entry = outcome.entry
-    amount = outcome.amount or entry.amount
     by = f" (row {outcome.settled_by})" if outcome.settled_by else ""
-    return f"{entry.id}: {amount:+,} units to {entry.user_id}, {outcome.state.value}{by}"
+    return f"{entry.id}: {outcome.amount or entry.amount:+,} units to {entry.user_id}, {outcome.state.value}{by}"
 
 
 def _of_subscription(thing: Object) -> Needs:
@@ -201,12 +196,13 @@ def plan(stripe: Stripe, needs: Needs) -> Changes:
 
 
 def preview(stripe: Stripe, needs: Needs) -> list[str]:
-    """What `carry_out` would write now, in lines. Raises as `plan` does."""
+    """What `carry_out` would write now, in lines. Raises as it does."""
     changes = plan(stripe, needs)
-    there = moved_by(entry.id for entry in changes.entries)
-    changes.remarks += [f"{entry.id}: is in the ledger already" for entry in changes.entries if entry.id in there]
-    changes.entries = [entry for entry in changes.entries if entry.id not in there]
-    return Effect(changes).lines()
+    outcomes = foresee(changes.entries)
+    _check(outcomes)
+    there = [f"{each.entry.id}: is in the ledger already" for each in outcomes if each.state is State.REPEATED]
+    new = [each for each in outcomes if each.state is not State.REPEATED]
+    return [line.removesuffix(", posted") for line in Effect(changes, new).lines()] + there
 
 
 def _add(changes: Changes, more: Changes) -> None:
@@ -232,7 +228,11 @@ def carry_out(stripe: Stripe, needs: Needs, **audit_metadata: Any) -> Effect:
 def _once(stripe: Stripe, needs: Needs, audit_metadata: Mapping[str, Any]) -> Effect:
     changes = plan(stripe, needs)
     effect = Effect(changes, apply(changes, **audit_metadata))
-    for outcome in effect.outcomes:
+    _check(effect.outcomes)
+    return effect
+
+
+def _check(outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
         if outcome.state in (State.UNKNOWN_USER, State.TAKEN, State.UNREADABLE):
             raise Parked(f"{outcome.entry.id} could not be posted to {outcome.entry.user_id}: {outcome.state.value}.")
-    return effect

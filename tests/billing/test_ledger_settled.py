@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from billing.ledger import Entry, State, post
+from billing.ledger import Entry, Outcome, State, foresee, post
 from billing.ledger_settled import Settlement
+from billing.models import BatteryTransaction, UserBattery
 from billing.models import TransactionType as Type
-from billing.models import UserBattery
 from chat.models import User
 from database.models import AuditLog
 
@@ -125,3 +125,33 @@ def test_entries_with_and_without_a_settlement_go_together():
 def test_an_unknown_user_settles_nothing():
     assert states(bought("pi:1", user="nobody")) == [State.UNKNOWN_USER]
     assert not AuditLog.objects.exists()
+
+
+def test_what_is_foreseen_is_what_comes_and_nothing_is_written_by_it():
+    app_row("app-1")
+    app_row("app-2", 450, stripe_payment_intent_id="pi_4")
+    states(bought("pi:0", 60), bought("pi:5", 300, user="bob"))
+
+    def refund(id: str, units: int, user: str = "alice") -> Entry:
+        return Entry(id, user, Type.REFUND, -units, settlement=Settlement())
+
+    asked = [
+        bought("pi:0", 60), bought("pi:1"), bought("pi:2"), bought("pi:4", 9, intent="pi_4"), refund("refund:1", 400),
+        refund("refund:2", 400), refund("refund:3", 5), refund("refund:4", 100, "bob"), bought("pi:6", user="nobody"),
+        Entry("grant:1", "bob", Type.PURCHASE, -201), Entry("grant:2", "bob", Type.USAGE, -201),
+    ]  # fmt: skip
+    before = (BatteryTransaction.objects.count(), AuditLog.objects.count(), balance())
+
+    def said(outcomes: list[Outcome]) -> list[tuple[Any, ...]]:
+        return [(each.entry.id, each.state, each.amount, each.balance_after, each.settled_by) for each in outcomes]
+
+    foreseen = said(foresee(asked))
+    assert (BatteryTransaction.objects.count(), AuditLog.objects.count(), balance()) == before
+    posted = said(post(asked, by="stripe"))
+    # A balance of a cause that is settled is told as the last one of all.
+    assert [each[:3] + each[4:] for each in foreseen] == [each[:3] + each[4:] for each in posted]
+    assert [each[3] for each in foreseen if each[1] is State.POSTED] == [560, 160, 0, 200, -1]
+    assert foresee([]) == []
+    assert [each.state for each in foresee(asked)] == [
+        State.REPEATED if state is State.POSTED else state for _, state, *_ in posted
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.db import connections
 from django.utils import timezone
 
 from billing import stripe_events
-from billing.models import SubscriptionPlan, UserBattery
+from billing.models import BatteryTransaction, SubscriptionPlan, UserBattery
 from chat.models import User
 from console import inbox, inbox_handling
 from console.inbox_arrivals import arrival_of_stripe
@@ -164,6 +164,27 @@ def test_a_preview_tells_what_a_replay_would_write_and_writes_nothing(stripe: St
     assert inbox.replay(event).state == "processed"
     assert inbox_handling.preview(event)
     assert inbox.replay(event).state == "processed"
+    assert credited() == [6000]
+
+
+@pytest.mark.parametrize("effects", ["apply", "observe"])
+def test_a_credit_that_the_app_made_is_foreseen_as_such(
+    stripe: StripeServer, alice: Thing, settings: Any, effects: str
+):
+    settings.STRIPE_EFFECTS = effects
+    stripe.subscribe(alice, "starter")
+    BatteryTransaction.objects.create(
+        id="app", user_id="user_alice", type="subscription", amount=6000, balance_after=6000,
+        created_at=datetime.fromtimestamp(stripe.clock, UTC),
+    )  # fmt: skip
+    keep(stripe, "invoice.paid")
+    event = InboxEvent.objects.get()
+    foreseen = inbox_handling.preview(event)
+    inbox.work_off()
+    event.refresh_from_db()
+    prefix = "" if effects == "apply" else "Observed, not written: "
+    assert event.effect == [prefix + line for line in foreseen]
+    assert any("credited by the app (row app)" in line for line in inbox_handling.preview(event))
     assert credited() == [6000]
 
 
