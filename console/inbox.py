@@ -109,7 +109,8 @@ def _groups(events: list[InboxEvent]) -> deque[list[InboxEvent]]:
     groups: dict[tuple[str, str], list[InboxEvent]] = {}
     for event in events:
         groups.setdefault((event.source, event.subject or event.event_id), []).append(event)
-    return deque(groups.values())
+    # Clerk's first: who signs up is made though Stripe is down.
+    return deque(group for _, group in sorted(groups.items(), key=lambda item: item[0][0]))
 
 
 def _threads() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 from django.conf import settings
@@ -43,6 +44,8 @@ def handle(group: list[InboxEvent], lease: str) -> Counter[str]:
         effect = _effect(group)
     except Exception as problem:
         if is_down(problem):
+            # Longer than the others: where this one alone meets it, again and again, they go on meanwhile.
+            _mine(group, lease).update(**_waiting(_sentence(problem), 2 * PAUSE))
             raise Down(_sentence(problem)) from problem
         if len(group) > 1:
             return sum((handle([event], lease) for event in group), Counter())
@@ -175,6 +178,8 @@ def _next_at(problem: BaseException, state: str, attempts: int) -> datetime | No
 
 def let_wait(lease: str, error: str) -> None:
     """Give back what was claimed and not done, for somewhat later."""
-    InboxEvent.objects.using(CONSOLE).filter(lease=lease).update(
-        error=error, next_at=timezone.now() + PAUSE, lease="", leased_until=None
-    )
+    InboxEvent.objects.using(CONSOLE).filter(lease=lease).update(**_waiting(error, PAUSE))
+
+
+def _waiting(error: str, pause: timedelta) -> dict[str, Any]:
+    return {"error": error, "next_at": timezone.now() + pause, "lease": "", "leased_until": None}

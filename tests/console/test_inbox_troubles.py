@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from django.db.models import F
 from django.utils import timezone
 
 from billing import stripe_events
 from billing.models import SubscriptionPlan
+from billing.stripe_api import StripeDown
 from chat.models import User
 from console import inbox, inbox_handling
 from console.inbox_arrivals import arrival_of_clerk
@@ -168,6 +170,38 @@ def test_while_stripe_is_down_or_limits_it_stays_in_the_inbox(
     wake()
     inbox.work_off()
     assert (states(), credited()) == ({"processed": 2}, [6000])
+
+
+def test_one_customer_whom_stripe_cannot_answer_for_stops_none_behind(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    User.objects.create(id="user_bob", email="bob@example.com")
+    bob = stripe.customer("bob@example.com", "Bob", user_id="user_bob")
+    stripe.subscribe(bob, "starter")
+    stripe.subscribe(alice, "starter")
+    keep(stripe, "invoice.paid")
+    usual = stripe_events.carry_out
+
+    def answer(client: Any, needs: stripe_events.Needs, **more: Any) -> Any:
+        if needs.customer == bob["id"]:
+            raise StripeDown("Stripe answers with status 500 again and again: it is tried again later.")
+        return usual(client, needs, **more)
+
+    monkeypatch.setattr(stripe_events, "carry_out", answer)
+    assert inbox.work_off().stopped
+    InboxEvent.objects.update(next_at=F("next_at") - inbox_handling.PAUSE - timedelta(seconds=1))
+    inbox.work_off()
+    assert (states(), credited()) == ({"processed": 1, "received": 1}, [6000])
+
+
+def test_who_signs_up_is_made_though_events_of_stripe_wait_ahead(stripe: StripeServer, alice: Thing, settings: Any):
+    keep(stripe, "customer.created")
+    data = {"id": "user_bob", "email_addresses": [{"id": "1", "email_address": "bob@example.com"}], "updated_at": 1}
+    inbox.keep([arrival_of_clerk({"type": "user.created", "data": data}, "msg_1")])
+    settings.STRIPE_SECRET_KEY = ""
+    assert inbox.work_off().stopped
+    assert User.objects.filter(pk="user_bob").exists()
+    assert states() == {"processed": 1, "received": 1}
 
 
 def test_without_a_key_events_wait(stripe: StripeServer, alice: Thing, settings: Any):
