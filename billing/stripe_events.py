@@ -95,7 +95,7 @@ def _of_invoice(thing: Object) -> Needs:
 
 def _of_intent(thing: Object) -> Needs:
     # Those of invoices and of sessions with the units in their own metadata come by an event of these.
-    if shapes.metadata_units(thing) is None:
+    if shapes.metadata_units(thing) is None and shapes.unreadable_units(thing) is None:
         return Needs(shapes.id_of(thing.get("customer")))
     return _needs(thing, payments=_ids(thing), users=_users(thing))
 

@@ -43,10 +43,12 @@ def payment_changes(
         units = shapes.metadata_units(session)
     named = named | {user for each in (intent, session) if (user := shapes.metadata_user(each))}
     looks_on = is_reversed or _is_touched(intent)
+    if unreadable := shapes.unreadable_units(intent, session):
+        raise Parked(f"The metadata of {intent_id} name {unreadable!r:.40} units: correct them at Stripe, then replay.")
+    if units is None and looks_on:
+        return _of_invoice(stripe, intent, named, also)
     if units is None:
-        return (
-            _of_invoice(stripe, intent, named, also) if looks_on else Changes(remarks=[f"{intent_id} buys no battery."])
-        )
+        return Changes(remarks=[f"{intent_id} buys no battery."])
     user_id, account = _user(stripe, intent, named)
     changes = Changes(account, link(account, user_id) if account.customer else [], [pack_entry(intent, units, user_id)])
     if looks_on:
@@ -79,7 +81,7 @@ def free_pack_changes(stripe: Stripe, session_id: str, named: set[str]) -> Chang
     """A session without a payment: a coupon paid all of it, and its cause is the session's."""
     session = _get(stripe, f"/v1/checkout/sessions/{session_id}")
     units = shapes.metadata_units(session)
-    if units is None or session.get("payment_status") != "no_payment_required":
+    if units is None or not shapes.is_free_sale(session):
         return Changes(remarks=[f"{session.get('id')} is not paid, or no battery pack."])
     named = named | ({user} if (user := shapes.metadata_user(session)) else set())
     user_id, account = _user(stripe, session, named)

@@ -68,6 +68,18 @@ def metadata_units(*objects: Any) -> int | None:
     return None
 
 
+def unreadable_units(*objects: Any) -> str | None:
+    """What stands in the place of units in metadata, and is no number of them."""
+    named = [str(dig(each, "metadata", key) or "").strip() for each in objects for key in UNIT_KEYS]
+    return next((text for text in named if text not in ("", "0")), None) if metadata_units(*objects) is None else None
+
+
+def is_free_sale(session: Object) -> bool:
+    """A session of a sale that is complete without a payment: a coupon paid all of it."""
+    is_sold = session.get("mode") == "payment" and session.get("status") == "complete"
+    return is_sold and not session.get("payment_intent") and session.get("payment_status") != "unpaid"
+
+
 def keeps_units(refund: Object) -> bool:
     """Whether money was given back without taking the units that it bought."""
     return bool(dig(refund, "metadata", KEEP_UNITS) == "keep")

@@ -36,10 +36,8 @@ def _packs(scratch: Scratch, customer: str, user_id: str, book: Book, needs: dic
         intent = shapes.id_of(sold.get("payment_intent"))
         if intent in intents:
             intents[str(intent)] = (intents[str(intent)][0], sold)
-        elif intent is None and sold.get("mode") == "payment" and shapes.metadata_units(sold):
-            is_free = sold.get("payment_status") == "no_payment_required"
-            if is_free and f"session:{sold['id']}" not in book.causes:
-                needs["sessions"].add(str(sold["id"]))
+        elif shapes.is_free_sale(sold) and shapes.metadata_units(sold) and f"session:{sold['id']}" not in book.causes:
+            needs["sessions"].add(str(sold["id"]))
     for thing, session in intents.values():
         units = shapes.metadata_units(thing, session)
         if units is None and _may_pay_an_invoice(thing, book):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from billing.models import BatteryTransaction, UserBattery
+from billing.stripe_accounts import Parked
 from database.models import AuditLog
 from standins.stripe import StripeServer
-from tests.stripe_deliveries import Thing, alice, balance, credited, deliver, intent_of, ledger
+from tests.stripe_deliveries import Thing, alice, balance, credited, deliver, intent_of, ledger, work
 
 __all__ = ["alice"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
@@ -114,3 +115,36 @@ def test_a_dispute_won_before_its_opening_came_moves_nothing_ever(stripe: Stripe
     assert AuditLog.objects.filter(pk=f"settled:dispute:{dispute['id']}").exists()
     deliver(stripe)
     assert balance() == 5000
+
+
+@pytest.mark.parametrize("units", ["-5000", "many", "5000.5", "5e3", "٥٠٠٠", str(10**20), "9" * 400])
+@pytest.mark.parametrize("place", ["payment_intent", "session"])
+def test_a_pack_with_units_that_are_no_number_is_parked(stripe: StripeServer, alice: Thing, units: str, place: str):
+    metadata = {"userId": "user_alice", "units": units}
+    stripe.buy_pack(alice, 999, 5000, in_metadata_of=place, metadata=metadata)
+    told = "payment_intent.succeeded" if place == "payment_intent" else "checkout.session.completed"
+    with pytest.raises(Parked, match="units"):
+        deliver(stripe, told)
+    assert ledger() == {}
+
+
+@pytest.mark.parametrize(
+    ("cells", "credit"),
+    [
+        ({}, [5000]),
+        ({"payment_status": "paid"}, [5000]),
+        ({"payment_status": "unpaid"}, []),
+        ({"status": "open"}, []),
+        ({"mode": "setup"}, []),
+    ],
+)
+def test_a_sale_without_a_payment_is_credited_when_a_coupon_paid_it(
+    stripe: StripeServer, alice: Thing, cells: Thing, credit: list[int]
+):
+    session = stripe.buy_pack(alice, 999, 5000, in_metadata_of="session")
+    free = {"payment_intent": None, "payment_status": "no_payment_required", **cells}
+    stripe.account.store["checkout.session"].get(session["id"]).update(free)
+    for event in stripe.events:
+        if event["type"] == "checkout.session.completed":
+            work({**event, "data": {"object": {**event["data"]["object"], **free}}})
+    assert credited() == credit
