@@ -47,7 +47,7 @@ def verify_stripe(body: bytes, header: str, secrets: list[str]) -> None:
     for secret in secrets:
         try:
             WebhookSignature.verify_header(body, header, secret, TOLERANCE)
-        except (SignatureVerificationError, UnicodeDecodeError):
+        except (SignatureVerificationError, UnicodeDecodeError, TypeError):  # Of a header that is not ASCII.
             continue
         return
     raise Refused("The signature is missing, wrong or too old: look at STRIPE_WEBHOOK_SECRET and at the clock.")

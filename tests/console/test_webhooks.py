@@ -75,6 +75,12 @@ def test_no_signature_is_refused(stripe: StripeServer, event: Any):
     refused(post(body, {}))
 
 
+@pytest.mark.parametrize("header", ["é", "t={now},v1=é", "t={now}", "t=nan,v1=a", "v1=a", "t={now},v1=,v1==", "="])
+def test_a_header_that_is_no_signature_is_refused(stripe: StripeServer, event: Any, header: str):
+    body, _ = stripe.signed(event)
+    refused(post(body, {"Stripe-Signature": header.replace("{now}", str(int(time.time())))}))
+
+
 def test_a_wrong_secret_is_refused(stripe: StripeServer, event: Any):
     refused(deliver(stripe, event, secret="whsec_other"))
 
