@@ -59,11 +59,11 @@ def _rows(account: Account, user_id: str, data: Mapping[str, Any]) -> list[RowCh
 def profile(data: Mapping[str, Any]) -> dict[str, Any]:
     """Email, name and picture from Clerk's user. https://clerk.com/docs/reference/backend-api/model/user"""
     addresses = {
-        each.get("id"): each.get("email_address")
+        str(each.get("id")): each.get("email_address")
         for each in data.get("email_addresses") or []
         if isinstance(each, Mapping)
     }
-    email = addresses.get(data.get("primary_email_address_id")) or next(iter(addresses.values()), None)
+    email = addresses.get(str(data.get("primary_email_address_id"))) or next(iter(addresses.values()), None)
     names = [text.strip() for name in ("first_name", "last_name") if isinstance(text := data.get(name), str)]
     picture = data.get("image_url")
     return {
@@ -85,8 +85,16 @@ def carry_out(event: Mapping[str, Any], stripe: Stripe | None, **audit_metadata:
             if attempt == _ATTEMPTS - 1:
                 raise
         except IntegrityError as error:
-            raise Parked(f"Another user has the email address of {user_of(event)}.") from error
+            raise Parked(_taken(event)) from error
     raise AssertionError("unreachable")
+
+
+def _taken(event: Mapping[str, Any]) -> str:
+    user_id, email = user_of(event), profile(event["data"])["email"]
+    with connections[OMNICHAT].cursor() as cursor:
+        cursor.execute("SELECT id FROM users WHERE email = %s AND id <> %s", [email, user_id])
+        others = ", ".join(str(id) for (id,) in cursor.fetchall())
+    return f"Another user, {others}, has the email address of {user_id}: give that one another, then replay the event."
 
 
 def _once(event: Mapping[str, Any], stripe: Stripe | None, audit_metadata: Mapping[str, Any]) -> list[str]:

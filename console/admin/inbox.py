@@ -77,7 +77,8 @@ class InboxAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
         if after.state in (InboxState.PROCESSED, InboxState.IGNORED):
             messages.success(request, gettext("It was worked off. What it wrote stands below."))
         else:
-            messages.warning(request, gettext("It could not be worked off: %s") % after.error)
+            held = gettext("others of the same customer are worked off now. It follows; look again in a minute.")
+            messages.warning(request, gettext("It could not be worked off: %s") % (after.error or held))
         return HttpResponseRedirect(event.get_absolute_url())
 
     def _event(self, request: HttpRequest, pk: Any) -> InboxEvent:

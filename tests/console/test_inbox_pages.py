@@ -96,6 +96,13 @@ def test_a_replay_that_cannot_be_says_why_in_a_sentence(paid: InboxEvent, settin
     assert "could not be worked off" in text(client.post(address, follow=True))
 
 
+def test_a_replay_of_what_a_worker_has_just_taken_says_so(paid: InboxEvent):
+    inbox.claim(1)
+    page = text(login("Billing").post(reverse("admin:console_inboxevent_replay", args=[paid.pk]), follow=True))
+    assert "look again in a minute" in page
+    assert not BatteryTransaction.objects.exists()
+
+
 @pytest.mark.parametrize(("role", "sees", "replays"), [("Support", False, False), ("Auditor", True, False)])
 def test_who_may_not_does_not(paid: InboxEvent, role: str, sees: bool, replays: bool):
     client = login(role)
