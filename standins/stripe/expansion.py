@@ -81,7 +81,7 @@ def _include(account: Account, thing: Thing, head: str) -> bool:
         thing[head] = orjson.loads(EMPTY[kind, head])
     elif (kind, head) in INCLUDED:
         inner, index = INCLUDED[kind, head]
-        found = list(reversed(account.store[inner].of(index, thing["id"])))
+        found = list(reversed(account.store[inner].shown(index, thing["id"])))
         if inner == "subscription":
             found = [sub for sub in found if sub["status"] not in ("canceled", "incomplete_expired")]
         thing[head] = _listing(found, f"/v1/{kind}s/{thing['id']}/{head}")

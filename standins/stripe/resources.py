@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from standins.stripe import checkout, collection, customers, invoices, previews, refunds, standing, subscriptions
+from standins.stripe import (
+    checkout,
+    collection,
+    customers,
+    invoices,
+    merchant,
+    previews,
+    refunds,
+    standing,
+    subscriptions,
+)
 from standins.stripe.account import Account
 from standins.stripe.errors import StripeError, declined, invalid
 from standins.stripe.parameters import boolean, integer, known, required
@@ -240,4 +250,8 @@ ROUTES: list[tuple[str, str, Callable[[Account, Thing, str], Thing]]] = [
     ("GET", "checkout/sessions/{id}/line_items", _line_items),
     ("GET", "products/{id}/features", _features),
     ("GET", "balance", _balance),
+    ("GET", "account", merchant.own),
+    ("GET", "accounts", merchant.connected),
+    ("GET", "accounts/{id}", merchant.own),
+    ("GET", "customers/{id}/sources", merchant.sources),
 ]

@@ -120,6 +120,11 @@ class Table:
         keys = sorted(self._index[name].get(value, ()))
         return [row for _, _, id in keys if (row := self.find(id)) is not None]
 
+    def shown(self, name: str, value: str) -> list[Thing]:
+        """The same to look at alone: what was made in bulk stays as small as it is."""
+        rows = (self.rows.get(id) for _, _, id in sorted(self._index[name].get(value, ())))
+        return [row.grown() if isinstance(row, Seedling) else row for row in rows if row is not None]
+
     def page(
         self,
         *,

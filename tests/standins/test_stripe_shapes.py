@@ -124,6 +124,27 @@ def test_it_leaves_out_no_key_that_stripe_always_sends(served: dict[str, list[di
     assert set(EXAMPLES[kind]) - not_sent - set.union(*(set(each) for each in served[kind])) == set()
 
 
+def test_the_account_itself_has_the_shape_of_stripes_example() -> None:
+    with StripeServer() as stripe:
+        client = real.StripeClient(stripe.key, base_addresses={"api": stripe.url}, stripe_version=LATEST)
+        own = json.loads(client.raw_request("get", "/v1/account").body)
+        assert json.loads(client.raw_request("get", f"/v1/accounts/{own['id']}").body) == own
+        with pytest.raises(real.PermissionError):
+            client.raw_request("get", "/v1/accounts/acct_another")
+    assert set(differing(own, EXAMPLES["account"], "account")) == set()
+    assert set(invented(own, EXAMPLES["account"], get_object_class("V1", "account"), "account")) == set()
+    assert set(EXAMPLES["account"]) == set(own)
+
+
+def test_it_has_no_connected_accounts_and_its_customers_no_sources() -> None:
+    with StripeServer() as stripe:
+        client = real.StripeClient(stripe.key, base_addresses={"api": stripe.url}, stripe_version=LATEST)
+        alice = stripe.customer("alice@example.com")["id"]
+        assert client.v1.accounts.list().data == client.v1.customers.payment_sources.list(alice).data == []
+        with pytest.raises(real.InvalidRequestError):
+            client.v1.customers.payment_sources.list("cus_nobody")
+
+
 @pytest.mark.parametrize(("within", "kind"), [("subscription", "subscription_item"), ("invoice", "line_item")])
 def test_what_lives_inside_another_is_compared_as_well(
     served: dict[str, list[dict[str, Any]]], within: str, kind: str
