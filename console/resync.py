@@ -12,9 +12,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
-from billing.resync.choosing import TooOld
 from billing.resync.run import MANY, NoSuchUser, Progress, Resync, Wish, silent
 from billing.resync.scratch import GOES_ON_SECONDS, Busy, Difference
 from billing.stripe_api import StripeTrouble
@@ -26,7 +25,7 @@ from database.router import CONSOLE
 
 KIND = "stripe.resync"
 #: What can go wrong with a resync that a person can set right: each has a sentence.
-TROUBLE = (StripeTrouble, Busy, TooOld, NoSuchUser)
+TROUBLE = (StripeTrouble, Busy, NoSuchUser)
 _PORTION = 200
 _STATES = {
     "repaired": FindingState.REPAIRED,
@@ -52,6 +51,7 @@ def perform(
         run = _record(wish, name, by, job, goes_on=resync.goes_on)
         try:
             resync.find(progress)
+            run.payments_since = resync.payments_since
             may = not wish.writes or resync.repairs <= MANY or ask(resync.repairs)
             if may:
                 resync.repair(by=by or name, progress=progress, resync=run.pk)
@@ -118,7 +118,7 @@ def _keep_portion(run: ResyncRun, portion: list[Difference]) -> None:
         state = _STATES.get(each.action, FindingState.LEFT)
         values = {
             "expected": each.expected, "found": each.found, "reason": each.reason, "state": state, "run": run,
-            "last_seen_at": timezone.now(),
+            "last_seen_at": timezone.now(), "paid_at": each.paid_at,
         }  # fmt: skip
         before = known.get((each.kind, _user(each), each.subject[:255]))
         if before is not None:
@@ -136,8 +136,24 @@ def _forget_unseen(run: ResyncRun) -> None:
     unseen = Finding.objects.using(CONSOLE).filter(state__in=UNSETTLED, last_seen_at__lt=run.started_at)
     if run.users:
         unseen = unseen.filter(user_id__in=run.users)
-    if run.users or run.is_whole:
-        unseen.update(state=FindingState.GONE)
+    elif run.payments_since:
+        # Not looked at this time: a payment of before.
+        unseen = unseen.exclude(paid_at__lt=run.payments_since)
+    else:
+        return
+    unseen.update(state=FindingState.GONE)
+
+
+def looked_at(run: ResyncRun) -> str:
+    """Of which payments a run can tell, as a sentence; empty while that is not known."""
+    if run.state not in (ResyncState.DONE, ResyncState.WAITING):
+        return ""
+    if run.payments_since is None:
+        return gettext("All payments of these users were looked at, whatever their age.")
+    return gettext(
+        "Each payment since %(day)s was looked at. Of older ones, packs by Checkout were, and the number of credits "
+        "for paid periods: for the rest, resync since an earlier day."
+    ) % {"day": f"{run.payments_since:%Y-%m-%d}"}
 
 
 def settle(findings: Iterable[int], note: str, *, by: User) -> int:

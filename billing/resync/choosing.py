@@ -10,7 +10,7 @@ import orjson
 from django.db import connections
 
 from billing import stripe_shapes as shapes
-from billing.resync.reading import ALL
+from billing.resync.reading import ALL, PAYMENTS, SUBSCRIPTIONS
 from billing.resync.scratch import Scratch
 from billing.stripe_api import Stripe
 from database.identifiers import is_id
@@ -22,24 +22,20 @@ EVENT_DAYS = 30
 #: Beyond so many users, lists of all are fewer calls than asking for each.
 MOST_SINGLY = 300
 _PORTION = 500
-_BY_KIND = {each.kind: each for each in ALL}
+_BY_KIND = {each.kind: each for each in (*ALL, PAYMENTS, SUBSCRIPTIONS)}
 
 
-class TooOld(Exception):
-    """Nobody knows any more what has changed since. The text is a sentence."""
+def is_known_since(since: datetime) -> bool:
+    """Whether Stripe still tells what has changed since."""
+    return since >= datetime.now(UTC) - timedelta(days=EVENT_DAYS)
 
 
-def changed_users(stripe: Stripe, since: datetime, now: datetime | None = None) -> list[str]:
-    """Users of whom Stripe's events tell, or whose rows in OmniChat changed. Raises TooOld and StripeTrouble.
+def changed_users(stripe: Stripe, since: datetime) -> list[str]:
+    """Users of whom Stripe's events tell, or whose rows in OmniChat changed. Raises StripeTrouble.
 
     The list of events is what makes this cheap: a call for each hundred events, one where nothing happened. Objects
     could not be asked for by when they changed, only by when they were made.
     """
-    if since < (now or datetime.now(UTC)) - timedelta(days=EVENT_DAYS):
-        raise TooOld(
-            f"Stripe tells for {EVENT_DAYS} days what has changed, and {since:%Y-%m-%d %H:%M} is longer ago. Run "
-            "resync_stripe without --since: it compares all."
-        )
     customers: set[str] = set()
     users: set[str] = set()
     intents: set[str] = set()

@@ -19,12 +19,14 @@ from billing.resync import books
 from billing.resync.books import Book
 from billing.resync.causes import needs_of_money
 from billing.resync.kinds import LEAVE, REPAIR
+from billing.resync.reading import SUBSCRIPTIONS
 from billing.resync.scratch import Difference, Scratch
 from billing.resync.snapshot import Snapshot
 from billing.stripe_accounts import BATTERY, SUBSCRIPTION, USER, Account, Parked
 from billing.stripe_state import IN_FORCE, Plans, Unknown, stored_status
 from billing.stripe_subscriptions import customer_changes
 from chat.models import SubscriptionStatus
+from database.identifiers import is_id
 from database.router import OMNICHAT
 from database.transactions import Step, run_batch
 
@@ -140,6 +142,8 @@ class Comparing:
     def _user(self, user: dict[str, Any], portion: Portion) -> None:
         id = str(user["id"])
         own = self._own_customer(user)
+        if own is not None and self.is_whole:
+            self._complete(str(own["id"]), portion.subscriptions.get(id, []))
         others = [each for each in self.scratch.objects("customer", user=id) if own is None or each["id"] != own["id"]]
         for each in ([own] if own else []) + others:
             self.scratch.db.execute("INSERT OR IGNORE INTO seen VALUES (?)", [each["id"]])
@@ -156,6 +160,13 @@ class Comparing:
             return None
         found = self.snapshot.get(f"/v1/customers/{id}") if _is_plain(id) else None
         return None if found is None or found.get("deleted") else found
+
+    def _complete(self, customer: str, rows: list[dict[str, Any]]) -> None:
+        """Ask for the subscriptions of a customer where one that OmniChat has was in no list."""
+        held = [row["stripe_subscription_id"] for row in rows if row["status"] != "canceled"]
+        if any(is_id("sub", each) and self._is_unknown(each) for each in held):
+            listed = self.snapshot.live.list(SUBSCRIPTIONS.path, customer=customer, **SUBSCRIPTIONS.params)
+            self.scratch.keep("subscription", listed)
 
     # What a resync may mend
 
@@ -190,7 +201,8 @@ class Comparing:
             yield Difference("two_customers", id, ids, customer, ids, LEAVE, why)
         held = [sub for each in ([own] if own else others) for sub in self._subscriptions(each["id"])]
         yield from self._of_subscriptions(user, held, portion.subscriptions.get(id, []), own)
-        packs = len(self.scratch.objects("session", customer=own["id"])) if own else 0
+        sold = self.scratch.objects("session", customer=own["id"]) if own else []
+        packs = sum(each.get("mode") == "payment" for each in sold)
         yield from books.twice(id, portion.books[id], packs)
 
     def _of_customer(self, user: dict[str, Any], own: dict[str, Any]) -> Iterator[Difference]:

@@ -124,7 +124,8 @@ def of_entry(entry: Entry, *, with_credit: bool = False) -> Difference:
     if entry.amount > 0:
         reason = str(entry.metadata.get("billing_reason"))
         kind = _REASONS.get(reason, "pack_not_credited") if prefix == "invoice" else "pack_not_credited"
-        return Difference(kind, entry.user_id, entry.id, entry.amount, 0, REPAIR)
+        paid_at = entry.settlement.paid_at.isoformat() if entry.settlement and entry.settlement.paid_at else None
+        return Difference(kind, entry.user_id, entry.id, entry.amount, 0, REPAIR, paid_at=paid_at)
     kind = "dispute_ignored" if prefix == "dispute" else "refund_ignored"
     if with_credit:
         return Difference(kind, entry.user_id, entry.id, entry.amount, 0, REPAIR)

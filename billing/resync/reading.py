@@ -7,8 +7,7 @@ window stands.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,10 +19,10 @@ from billing.stripe_api import Stripe, StripeDown, StripeRefused, StripeTrouble
 WINDOWS = 8
 #: A window is cut off behind so many pages, if objects go on as close together as those of its first.
 PAGES_OF_A_WINDOW = 12
-#: Payments outside Checkout are looked for so far back; those that came by Checkout, whatever their age.
+#: Each payment is looked at so far back, unless one asks for more; those by Checkout, whatever their age.
 DAYS_OF_PAYMENTS = 35
 #: Stripe began in 2011.
-_OLDEST = 1_293_840_000
+OLDEST = 1_293_840_000
 _SPLITS = 500
 
 
@@ -36,18 +35,21 @@ class Listed:
     kind: str
     path: str
     params: dict[str, Any] = field(default_factory=dict)
-    days: int | None = None
+    since: int = OLDEST
 
 
 _WITH_PAYMENT = {"expand": ["data.payment_intent.latest_charge"]}
+#: Customers come with their subscriptions, but for those that have ended: a list less to read.
 ALL = (
-    Listed("customer", "/v1/customers"),
-    Listed("subscription", "/v1/subscriptions", {"status": "all"}),
-    Listed("session", "/v1/checkout/sessions", _WITH_PAYMENT),
+    Listed("customer", "/v1/customers", {"expand": ["data.subscriptions"]}),
+    Listed("session", "/v1/checkout/sessions", {"status": "complete", **_WITH_PAYMENT}),
     Listed("refund", "/v1/refunds", _WITH_PAYMENT),
     Listed("dispute", "/v1/disputes", _WITH_PAYMENT),
-    Listed("intent", "/v1/payment_intents", {"expand": ["data.latest_charge"]}, days=DAYS_OF_PAYMENTS),
 )
+#: Read after the customers, so that none that ends meanwhile is missed.
+ENDED = Listed("subscription", "/v1/subscriptions", {"status": "ended"})
+SUBSCRIPTIONS = Listed("subscription", "/v1/subscriptions", {"status": "all"})
+PAYMENTS = Listed("intent", "/v1/payment_intents", {"expand": ["data.latest_charge"]})
 INVOICES = Listed("invoice", "/v1/invoices", {"status": "paid", "expand": ["data.payments"]})
 
 
@@ -69,16 +71,22 @@ class Window:
         return {"limit": 100, "created": created, **self.listed.params, **after}
 
 
+def read_all(stripe: Stripe, scratch: Scratch, payments_since: int, advance: Callable[[int], None]) -> None:
+    """All that a complete resync compares, with each payment since some Unix second. Raises StripeTrouble."""
+    payments = replace(PAYMENTS, since=payments_since)
+    read_lists(stripe, scratch, [*ALL, payments], advance=advance)
+    read_lists(stripe, scratch, [ENDED], advance=advance)
+
+
 def read_lists(
-    stripe: Stripe, scratch: Scratch, lists: Iterable[Listed] = ALL, *,
+    stripe: Stripe, scratch: Scratch, lists: Iterable[Listed], *,
     advance: Callable[[int], None] = lambda objects: None, sorted_out: Callable[[Any], bool] | None = None,
 ) -> None:  # fmt: skip
     """Read what is not read yet. `sorted_out` says of an object that it need not be kept. Raises StripeTrouble."""
     by_kind = {each.kind: each for each in lists}
     for each in by_kind.values():
         if not scratch.db.execute("SELECT 1 FROM windows WHERE kind = ?", [each.kind]).fetchone():
-            low = int(time.time()) - each.days * 86_400 if each.days else _OLDEST
-            scratch.db.execute("INSERT INTO windows (kind, low) VALUES (?, ?)", [each.kind, low])
+            scratch.db.execute("INSERT INTO windows (kind, low) VALUES (?, ?)", [each.kind, each.since])
     waiting = [
         Window(number, by_kind[kind], low, high, cursor, edge)
         for number, kind, low, high, cursor, edge, done in scratch.db.execute("SELECT * FROM windows").fetchall()
@@ -118,15 +126,21 @@ class _Reading:
         found = shapes.items_of(page)
         after = _moved(window, found)
         kept = [each for each in found if not (self.sorted_out and self.sorted_out(each))]
+        more = [sub for each in kept if shapes.dig(each, "subscriptions", "has_more") for sub in self._of(each["id"])]
         db = self.scratch.db
         db.execute("BEGIN")
         self.scratch.keep(window.listed.kind, kept)
+        self.scratch.keep("subscription", more)
         going = self._next(after, _span(found), is_idle=is_idle) if page.get("has_more") and found else []
         if not going:
             db.execute("UPDATE windows SET done = 1 WHERE number = ?", [window.number])
         db.execute("COMMIT")
         self.advance(len(found))
         return going
+
+    def _of(self, customer: str) -> Iterator[dict[str, Any]]:
+        """All subscriptions of one who has more than come with a customer."""
+        return self.stripe.list(SUBSCRIPTIONS.path, customer=customer, **SUBSCRIPTIONS.params)
 
     def _next(self, window: Window, span: int, *, is_idle: bool) -> list[Window]:
         """The window itself, and where hands are free what is older than its next pages as another."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,11 +15,11 @@ from django.conf import settings
 from django.db import connections
 
 from billing.resync import books, repairing
-from billing.resync.choosing import MOST_SINGLY, changed_users, missing_users, read_accounts
+from billing.resync.choosing import MOST_SINGLY, changed_users, is_known_since, missing_users, read_accounts
 from billing.resync.comparing import Comparing, read_plans
 from billing.resync.kinds import FOUND, REPAIR
 from billing.resync.plans import compare_plans
-from billing.resync.reading import INVOICES, WINDOWS, ListTrouble, read_lists
+from billing.resync.reading import DAYS_OF_PAYMENTS, INVOICES, OLDEST, WINDOWS, ListTrouble, read_all, read_lists
 from billing.resync.scratch import Difference, Scratch
 from billing.resync.snapshot import Snapshot
 from billing.stripe_api import Stripe, stripe_of_settings
@@ -28,7 +28,7 @@ from database.router import OMNICHAT
 
 #: More repairs than these in one run are asked about first.
 MANY = 100
-#: From so many suspects on, all paid invoices are listed instead of those of each customer.
+#: From so many suspects on, all paid invoices may be listed instead of those of each customer.
 INVOICES_LISTED_FROM = 50
 
 Progress = Callable[[str, int, int | None], None]
@@ -44,7 +44,10 @@ class NoSuchUser(Exception):
 
 @dataclass(frozen=True)
 class Wish:
-    """`users` for some alone, `since` for what has changed; neither is everybody."""
+    """`users` for some alone, `since` for what has changed; neither is everybody.
+
+    Longer ago than Stripe tells what has changed, `since` is everybody, with each payment from then on.
+    """
 
     users: tuple[str, ...] = ()
     since: datetime | None = None
@@ -58,7 +61,7 @@ class Wish:
 class Resync:
     """A context manager: `find`, then `repair`, and read `differences` before it ends.
 
-    Raises StripeTrouble, Busy, TooOld, NoSuchUser and the database's errors. What was read stays for the next run of
+    Raises StripeTrouble, Busy, NoSuchUser and the database's errors. What was read stays for the next run of
     the same wish, unless a list was found to misbehave.
     """
 
@@ -92,6 +95,12 @@ class Resync:
     @property
     def compared(self) -> int:
         return int(self.scratch.get("compared", 0))
+
+    @property
+    def payments_since(self) -> datetime | None:
+        """From when on a complete resync looked at each payment; None where it was about some users, and all theirs."""
+        found = self.scratch.get("payments_since")
+        return datetime.fromtimestamp(found, UTC) if found else None
 
     @property
     def repairs(self) -> int:
@@ -131,16 +140,21 @@ class Resync:
             return None
         known = self.scratch.get("chosen")
         if known is None:
-            changed = changed_users(self.stripe, self.wish.since)
-            known = {"users": changed if len(changed) <= MOST_SINGLY else None}
+            changed = changed_users(self.stripe, self.wish.since) if is_known_since(self.wish.since) else None
+            known = {"users": changed if changed is not None and len(changed) <= MOST_SINGLY else None}
             self.scratch.set("chosen", known)
         return known["users"]  # type: ignore[no-any-return]
 
     def _read(self, users: list[str] | None, progress: Progress) -> None:
-        if users is None:
-            read_lists(self.stripe, self.scratch, advance=_counter("Reading Stripe", 0, None, progress))
-        else:
+        if users is not None:
             read_accounts(self.stripe, self.scratch, users, _counter("Reading Stripe", 0, len(users), progress))
+            return
+        if self.payments_since is None:
+            usual = datetime.now(UTC) - timedelta(days=DAYS_OF_PAYMENTS)
+            since = int(min(usual, self.wish.since or usual).timestamp())
+            self.scratch.set("payments_since", max(since, OLDEST))
+        since = self.scratch.get("payments_since")
+        read_all(self.stripe, self.scratch, since, _counter("Reading Stripe", 0, None, progress))
 
     def _read_invoices(self, progress: Progress) -> None:
         """Of each suspect who needs them, or all at once where these are many."""
@@ -150,7 +164,7 @@ class Resync:
             "SELECT customer FROM suspects WHERE state = 'new' AND (needs LIKE '%invoices%' OR needs LIKE '%reversed%')"
         )
         wanted = {customer for (customer,) in self.scratch.db.execute(sql) if customer}
-        if len(wanted) >= INVOICES_LISTED_FROM:
+        if len(wanted) >= max(INVOICES_LISTED_FROM, self._pages_of_invoices()):
             read_lists(
                 self.stripe, self.scratch, [INVOICES], advance=_counter("Reading invoices", 0, None, progress),
                 sorted_out=lambda invoice: invoice.get("customer") not in wanted,
@@ -165,6 +179,11 @@ class Resync:
                 self.scratch.set(f"invoices:{customer}", True)
                 advance(1)
 
+    def _pages_of_invoices(self) -> float:
+        """About as many as it takes to list all: one invoice a month of each subscription."""
+        sql = "SELECT total((? - created) / 2629746.0 + 1) / 100 FROM objects WHERE kind = 'subscription'"
+        return float(self.scratch.db.execute(sql, [datetime.now(UTC).timestamp()]).fetchone()[0])
+
     def _invoices_of(self, customer: str) -> list[dict[str, Any]]:
         return list(self.stripe.list(INVOICES.path, customer=customer, **INVOICES.params))
 
@@ -173,7 +192,7 @@ class Resync:
         if not self.wish.writes:
             return
         total = self.scratch.count("wrong") + self.scratch.count("writing")
-        snapshot = Snapshot(self.stripe, self.scratch, is_whole=not self.wish.users and self.wish.since is None)
+        snapshot = Snapshot(self.stripe, self.scratch, is_whole=self.payments_since is not None)
         advance = _counter("Mending", 0, total, progress)
         repairing.repair(self.scratch, snapshot, by=by, advance=advance, **audit_metadata)
 

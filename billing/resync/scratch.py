@@ -37,7 +37,8 @@ CREATE TABLE seen (customer TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE suspects (number INTEGER PRIMARY KEY, user_id TEXT, customer TEXT, needs TEXT, state TEXT DEFAULT 'new',
   UNIQUE (user_id, customer));
 CREATE TABLE differences (number INTEGER PRIMARY KEY, suspect INTEGER, kind TEXT, user_id TEXT, subject TEXT,
-  expected TEXT, found TEXT, action TEXT, reason TEXT, UNIQUE (kind, user_id, subject));
+  expected TEXT, found TEXT, action TEXT, reason TEXT,
+  paid_at TEXT, UNIQUE (kind, user_id, subject));
 """
 
 
@@ -46,7 +47,10 @@ class Busy(Exception):
 
 
 class Difference(NamedTuple):
-    """Something that is not as Stripe says. `subject` is what it is about: a row, a cause, a customer."""
+    """Something that is not as Stripe says. `subject` is what it is about: a row, a cause, a customer.
+
+    `paid_at`, where it is a payment, in ISO's form.
+    """
 
     kind: str
     user_id: str | None
@@ -55,6 +59,7 @@ class Difference(NamedTuple):
     found: Any
     action: str
     reason: str = ""
+    paid_at: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return self._asdict()
@@ -181,9 +186,19 @@ class Scratch:
     def note(self, difference: Difference, suspect: int | None = None) -> None:
         d = difference
         self.db.execute(
-            "INSERT INTO differences (suspect, kind, user_id, subject, expected, found, action, reason) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [suspect, d.kind, d.user_id or "", d.subject, _text(d.expected), _text(d.found), d.action, d.reason],
+            "INSERT INTO differences (suspect, kind, user_id, subject, expected, found, action, reason, paid_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [
+                suspect,
+                d.kind,
+                d.user_id or "",
+                d.subject,
+                _text(d.expected),
+                _text(d.found),
+                d.action,
+                d.reason,
+                d.paid_at,
+            ],
         )
 
     def conclude(self, suspect: int, action: str, *, only: tuple[str, str] | None = None, reason: str = "") -> None:
@@ -198,8 +213,8 @@ class Scratch:
         while True:
             sql = "SELECT * FROM differences WHERE number > ? AND (? IS NULL OR suspect = ?) ORDER BY number LIMIT 500"
             rows = self.db.execute(sql, [last, suspect, suspect]).fetchall()
-            for _, _, kind, user, subject, expected, found, action, reason in rows:
-                yield Difference(kind, user or None, subject, json.loads(expected), json.loads(found), action, reason)
+            for _, _, kind, user, subject, expected, found, *rest in rows:
+                yield Difference(kind, user or None, subject, json.loads(expected), json.loads(found), *rest)
             if len(rows) < 500:
                 return
             last = rows[-1][0]
@@ -213,9 +228,11 @@ def _text(value: Any) -> str:
 
 
 def _rows(kind: str, given: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
-    """The row of an object, and that of the payment that came inside it."""
+    """The row of an object, and of the payment and the subscriptions that came inside it."""
     thing = _SHORT[kind](given) if kind in _SHORT else dict(given)
     customer, intent = shapes.id_of(thing.get("customer")), shapes.id_of(thing.get("payment_intent"))
+    for each in shapes.items_of(given.get("subscriptions")):
+        yield from _rows("subscription", each)
     inner = shapes.expanded(thing.get("payment_intent"))
     if inner is not None:
         yield from _rows("intent", inner)

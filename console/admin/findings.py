@@ -42,7 +42,13 @@ class ResyncForm(forms.Form):
     )  # fmt: skip
     since = forms.TypedChoiceField(
         label=_("What"), required=False, coerce=int, empty_value=None,
-        choices=[("", _("everybody")), (24, _("what changed in a day")), (24 * 7, _("what changed in 7 days"))],
+        choices=[
+            ("", _("everybody, and payments of 35 days")),
+            (1, _("what changed in a day")),
+            (7, _("what changed in 7 days")),
+            (366, _("everybody, and payments of a year")),
+            (9999, _("everybody, and all payments ever")),
+        ],
     )  # fmt: skip
     dry_run = forms.BooleanField(label=_("Only look: write nothing"), required=False)
 
@@ -55,9 +61,9 @@ class ResyncForm(forms.Form):
         return users
 
     def wish(self) -> Wish:
-        hours = self.cleaned_data["since"]
+        days = self.cleaned_data["since"]
         users = tuple(self.cleaned_data["users"])
-        since = timezone.now() - timedelta(hours=hours) if hours and not users else None
+        since = timezone.now() - timedelta(days=days) if days and not users else None
         return Wish(users, since, self.cleaned_data["dry_run"])
 
 
@@ -172,6 +178,7 @@ class ResyncRunAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
             "state": cells.state(ResyncState.values)(run.state),
             "kinds": kinds,
             "about": about_of(run),
+            "looked_at": resync.looked_at(run),
             "findings": f"{findings}?{urlencode({'run__id__exact': run.pk})}",
             "may_confirm": run.state == ResyncState.WAITING and self.has_add_permission(request),
         }
@@ -187,7 +194,11 @@ class ResyncRunAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
 def about_of(run: ResyncRun) -> str:
     if run.users:
         return ", ".join(run.users[:3]) + (f" +{len(run.users) - 3:,}" if len(run.users) > 3 else "")
-    return gettext("changed since %s") % f"{run.since:%Y-%m-%d %H:%M} UTC" if run.since else gettext("everybody")
+    if run.since and not run.payments_since:
+        return gettext("changed since %s") % f"{run.since:%Y-%m-%d %H:%M} UTC"
+    if run.since and run.payments_since:
+        return gettext("everybody, payments since %s") % f"{run.payments_since:%Y-%m-%d}"
+    return gettext("everybody")
 
 
 def _without_key() -> str:

@@ -28,6 +28,9 @@ class ResyncRun(models.Model):
     job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
     users = models.JSONField(default=list, help_text="The users it was about; empty for all.")
     since = models.DateTimeField(null=True)
+    payments_since = models.DateTimeField(
+        null=True, help_text="From when on it looked at each payment of all users; empty: at all of some users'."
+    )
     dry_run = models.BooleanField(default=False)
     calls = models.PositiveIntegerField(default=0)
     compared = models.PositiveIntegerField(default=0)
@@ -49,10 +52,6 @@ class ResyncRun(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("admin:console_resyncrun_change", args=[self.pk])
-
-    @property
-    def is_whole(self) -> bool:
-        return not self.users and self.since is None
 
 
 class FindingState(models.TextChoices):
@@ -82,6 +81,7 @@ class Finding(models.Model):
     expected = models.JSONField(null=True, help_text="As Stripe says.")
     found = models.JSONField(null=True, help_text="As OmniChat has it.")
     reason = models.TextField(blank=True)
+    paid_at = models.DateTimeField(null=True, help_text="When the payment was made that it is about.")
     state = models.CharField(max_length=10, choices=FindingState.choices, default=FindingState.OPEN)
     run = models.ForeignKey(ResyncRun, models.CASCADE, related_name="findings", help_text="The last one that found it.")
     first_seen_at = models.DateTimeField(auto_now_add=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 from billing.ledger import Entry, post
 from billing.models import BatteryTransaction, SubscriptionPlan, TransactionType, UserBattery, UserSubscription
 from billing.resync import reading, repairing, run
-from billing.resync.choosing import TooOld
 from billing.resync.run import NoSuchUser, Resync, Wish
 from billing.resync.scratch import Busy, Difference
 from billing.stripe_api import StripeTrouble, stripe_of_settings
@@ -303,9 +303,62 @@ def test_since_finds_what_changed_on_either_side(stripe: StripeServer, alice: Th
     assert User.objects.get(pk="user_alice").subscription_id == sub["id"]
 
 
-def test_since_goes_no_further_back_than_stripes_events(stripe: StripeServer):
-    with pytest.raises(TooOld, match="without --since"):
-        resync(Wish(since=NOW - timedelta(days=31)))
+def test_a_complete_resync_tells_from_when_on_it_looked_at_each_payment(stripe: StripeServer, alice: Thing):
+    User.objects.update(stripe_customer_id=alice["id"])
+    stripe.clock = int((NOW - timedelta(days=90)).timestamp())
+    stripe.buy_pack(alice, 500, 3000, through_checkout=False)
+    stripe.clock = int(NOW.timestamp())
+    with Resync(Wish()) as found:
+        found.find()
+        assert found.payments_since is not None
+        assert found.payments_since.date() == (NOW - timedelta(days=35)).date()
+        assert list(found.differences()) == []
+    (far,) = resync(Wish(since=NOW - timedelta(days=100), dry_run=True))
+    assert (far.kind, far.paid_at and far.paid_at[:10]) == (
+        "pack_not_credited",
+        f"{NOW - timedelta(days=90):%Y-%m-%d}",
+    )
+    assert {each.kind for each in resync(Wish(("user_alice",)))} == {"pack_not_credited"}
+
+
+def test_many_subscriptions_of_one_customer_are_all_read(stripe: StripeServer, alice: Thing):
+    for _ in range(12):
+        stripe.subscribe(alice, "starter")
+    with Resync(Wish(dry_run=True)) as found:
+        found.find()
+        assert len(found.scratch.objects("subscription", customer=alice["id"])) == 12
+        (two,) = (each for each in found.differences() if each.kind == "two_subscriptions")
+    assert len(str(two.found).split(", ")) == 12
+
+
+def test_a_subscription_that_no_list_had_is_asked_for_before_it_is_said_to_be_unknown(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    stripe.subscribe(alice, "starter")
+    deliver(stripe)
+    monkeypatch.setattr(reading, "ALL", [replace(each, params={}) for each in reading.ALL])
+    assert resync() == []
+
+
+def test_a_subscription_that_ends_while_the_lists_are_read_is_not_missed(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    sub = stripe.subscribe(alice, "starter")
+    deliver(stripe)
+    usual = reading.read_lists
+
+    def ending(*args: Any, **given: Any) -> None:
+        usual(*args, **given)
+        if stripe.get(sub)["status"] == "active":
+            stripe.cancel(sub, at_period_end=False)
+
+    monkeypatch.setattr(reading, "read_lists", ending)
+    assert {each.kind for each in resync()} == {
+        "status_differs",
+        "cancellation_differs",
+        "tier_left_paid",
+        "allowance_differs",
+    }
 
 
 def test_many_suspects_have_their_invoices_listed_together(

@@ -16,7 +16,7 @@ from django.core.management.base import CommandError, CommandParser
 from billing.resync.run import MANY, Wish
 from billing.resync.scratch import Difference
 from console.models import ResyncRun, ResyncState
-from console.resync import TROUBLE, perform
+from console.resync import TROUBLE, looked_at, perform
 from database.commands import OperatorCommand, Report
 
 _AGO = re.compile(r"(\d{1,6})\s*([mhd])", re.ASCII)
@@ -43,7 +43,12 @@ class Command(OperatorCommand):
     def add_options(self, parser: CommandParser) -> None:
         whom = parser.add_mutually_exclusive_group()
         whom.add_argument("--user", metavar="ID", nargs="+", action="extend", default=[], help="these users alone")
-        whom.add_argument("--since", metavar="WHEN", type=moment, help="what changed since: 2026-11-22T14:00, or 12h")
+        whom.add_argument(
+            "--since",
+            metavar="WHEN",
+            type=moment,
+            help="what changed since: 12h, or 2026-11-22T14:00; over 30 days ago: everybody, and each payment since",
+        )
         parser.add_argument("--dry-run", action="store_true", help="write nothing; exit 1 where something differs")
         parser.add_argument("--no-input", action="store_true", help=f"do not ask before more than {MANY} repairs")
 
@@ -85,11 +90,13 @@ def _report(wish: Wish, run: ResyncRun, found: list[Difference]) -> Report:
         "differences": [each.as_dict() for each in found],
         "applied": run.applied,
         "left": run.left,
+        "payments_since": run.payments_since.isoformat() if run.payments_since else None,
         "resync": run.pk,
     }
     lines = [_line(each) for each in found[:_PRINTED]]
     if len(found) > _PRINTED:
         lines.append(f"… and {len(found) - _PRINTED:,} more: --json has all, and so have Findings in the console.")
+    lines.append(looked_at(run))
     counts = (
         f"{run.compared:,} users compared by {run.calls:,} calls: {len(found):,} differences, {run.applied:,} mended, "
         f"{run.left:,} left for a person."
