@@ -4,9 +4,12 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Production's variables in the shell of whoever types `make demo` or `make test` must do no harm.
+# Production's variables in the shell of whoever types `make demo` or `make test` must do no harm. The tests start many
+# processes, each of which would compile the project anew if no bytecode were kept.
 UNSET := $(shell $(PYTHON) omniops/variables.py)
-CLEAN := env $(foreach name,$(UNSET),-u $(name))
+CLEAN := env $(foreach name,$(UNSET) PYTHONDONTWRITEBYTECODE,-u $(name))
+# Two processes, of which the one that is done takes over tests of the other.
+SPREAD := -n 2 --dist worksteal
 
 .PHONY: demo test d1 lint lock bench bench-d1 bench-backup bench-ledger bench-resync bench-webhooks proof test-django pictures
 
@@ -27,8 +30,8 @@ test: $(VENV)/test.stamp
 	$(CLEAN) $(BIN)/ruff check .
 	$(CLEAN) $(BIN)/ruff format --check .
 	$(CLEAN) $(BIN)/mypy .
-	$(CLEAN) $(BIN)/python -m pytest -n 2 --dist loadfile
-	$(CLEAN) $(BIN)/python -m standins.d1 run --or-skip $(BIN)/python -m pytest -m both_engines
+	$(CLEAN) $(BIN)/python -m pytest $(SPREAD)
+	$(CLEAN) $(BIN)/python -m standins.d1 run --or-skip $(BIN)/python -m pytest $(SPREAD) -m both_engines
 	$(CLEAN) $(BIN)/python tests/django_suite/run.py --sample
 
 lint: $(VENV)/test.stamp
@@ -75,5 +78,5 @@ pictures: $(VENV)/test.stamp
 # Everything in full: many more examples of each property, the races and kills of docs/reliability.md at their full size,
 # and Django's whole suite.
 proof: test-django
-	$(CLEAN) HYPOTHESIS_PROFILE=proof $(BIN)/python -m pytest -n 2 --dist loadfile
-	$(CLEAN) HYPOTHESIS_PROFILE=proof $(BIN)/python -m standins.d1 run --or-skip $(BIN)/python -m pytest -m both_engines
+	$(CLEAN) HYPOTHESIS_PROFILE=proof $(BIN)/python -m pytest $(SPREAD)
+	$(CLEAN) HYPOTHESIS_PROFILE=proof $(BIN)/python -m standins.d1 run --or-skip $(BIN)/python -m pytest $(SPREAD) -m both_engines
