@@ -93,6 +93,8 @@ class Changes:
     entries: list[Entry] = field(default_factory=list)
     settled: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    #: Invoices and payments that are not paid, by what Stripe answers.
+    unpaid: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.entries or self.settled)

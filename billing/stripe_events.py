@@ -37,6 +37,8 @@ class Needs:
     reversed: set[str] = field(default_factory=set)
     #: Whom metadata name: checked against the customer's.
     users: set[str] = field(default_factory=set)
+    #: Invoices and payments that were paid when the event was made.
+    paid: set[str] = field(default_factory=set)
 
     @property
     def subject(self) -> str:
@@ -55,6 +57,7 @@ class Needs:
             self.sessions | other.sessions,
             self.reversed | other.reversed,
             self.users | other.users,
+            self.paid | other.paid,
         )
 
 
@@ -90,14 +93,17 @@ def _of_subscription(thing: Object) -> Needs:
 def _of_invoice(thing: Object) -> Needs:
     if shapes.invoice_subscription(thing) is None:
         return Needs(shapes.id_of(thing.get("customer")))
-    return _needs(thing, subscriptions=True, invoices=_ids(thing), users=_users(shapes.invoice_metadata(thing)))
+    paid = _ids(thing) if thing.get("status") == "paid" else set()
+    users = _users(shapes.invoice_metadata(thing))
+    return _needs(thing, subscriptions=True, invoices=_ids(thing), users=users, paid=paid)
 
 
 def _of_intent(thing: Object) -> Needs:
     # Those of invoices and of sessions with the units in their own metadata come by an event of these.
     if shapes.metadata_units(thing) is None and shapes.unreadable_units(thing) is None:
         return Needs(shapes.id_of(thing.get("customer")))
-    return _needs(thing, payments=_ids(thing), users=_users(thing))
+    paid = _ids(thing) if thing.get("status") == "succeeded" else set()
+    return _needs(thing, payments=_ids(thing), users=_users(thing), paid=paid)
 
 
 def _of_session(thing: Object) -> Needs:
@@ -192,6 +198,8 @@ def plan(stripe: Stripe, needs: Needs) -> Changes:
             _add(changes, payment_changes(stripe, intent, needs.users, is_reversed=intent in needs.reversed))
     except Unknown as unknown:
         raise Parked(str(unknown)) from unknown
+    if late := needs.paid & changes.unpaid:
+        raise Parked(f"{', '.join(sorted(late))} is paid by its event, and not yet by what Stripe answers.")
     return changes
 
 
@@ -210,6 +218,7 @@ def _add(changes: Changes, more: Changes) -> None:
     changes.entries += [entry for entry in more.entries if entry.id not in known]
     changes.settled += more.settled
     changes.remarks += more.remarks
+    changes.unpaid |= more.unpaid
     # The row that links a customer with a user may be wanted by both.
     if not changes.rows:
         changes.rows, changes.account = more.rows, more.account or changes.account

@@ -35,7 +35,7 @@ def payment_changes(
     """
     intent = _get(stripe, f"/v1/payment_intents/{intent_id}", expand=["latest_charge", "customer"])
     if intent.get("status") != "succeeded":
-        return Changes(remarks=[f"{intent_id} is not paid: {intent.get('status')}."])
+        return Changes(remarks=[f"{intent_id} is not paid: {intent.get('status')}."], unpaid={intent_id})
     session: Object | None = None
     units = shapes.metadata_units(intent)
     if units is None:

@@ -159,6 +159,7 @@ def _credit(stripe: Stripe, account: Account, user_id: str, invoices: list[str],
         invoice = paid.get(id)
         if invoice is None:
             changes.remarks.append(f"{id} is not paid.")
+            changes.unpaid.add(id)
             continue
         worth = invoice_units(invoice, paid.values(), account.plans)
         entry = invoice_entry(invoice, worth, user_id)

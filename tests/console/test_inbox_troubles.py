@@ -204,6 +204,30 @@ def test_who_signs_up_is_made_though_events_of_stripe_wait_ahead(stripe: StripeS
     assert states() == {"processed": 1, "received": 1}
 
 
+def test_what_stripe_has_not_yet_as_paid_is_asked_again(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    stripe.subscribe(alice, "starter")
+    stripe.buy_pack(alice, 999, 5000)
+    keep(stripe, "invoice.paid", "payment_intent.succeeded")
+    client = inbox_handling.stripe_of_settings()
+    get, listed = client.get, client.list
+
+    def stale(path: str, **params: Any) -> Any:
+        found = get(path, **params)
+        return {**found, "status": "processing"} if found and path.startswith("/v1/payment_intents/") else found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "get", stale)
+        patch.setattr(client, "list", lambda path, **q: iter(()) if path == "/v1/invoices" else listed(path, **q))
+        inbox.work_off()
+    # The invoice's own payment hints at nothing.
+    assert (states(), credited()) == ({"parked": 2, "ignored": 1}, [])
+    wake()
+    inbox.work_off()
+    assert credited() == [5000, 6000]
+
+
 def test_without_a_key_events_wait(stripe: StripeServer, alice: Thing, settings: Any):
     keep(stripe, "customer.created")
     settings.STRIPE_SECRET_KEY = ""
