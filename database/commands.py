@@ -97,7 +97,7 @@ class OperatorCommand(BaseCommand):
         return None
 
     def handle(self, *args: Any, **options: Any) -> None:
-        _refuse_bytes(options)
+        _refuse_unreadable(options)
         if options.get("local"):
             use_local_file()
         # A command waits before the rate limit of D1 is reached, so that no page has to.
@@ -175,10 +175,15 @@ class OperatorCommand(BaseCommand):
         raise SystemExit(code)
 
 
-def _refuse_bytes(options: dict[str, Any]) -> None:
-    """Bytes of the shell that are no UTF-8 come as halves of characters, which no database and no JSON takes."""
+def _refuse_unreadable(options: dict[str, Any]) -> None:
+    """An empty word, as a script's unset variable gives, must not stand for the usual: no limit, the live database.
+
+    Bytes of the shell that are no UTF-8 come as halves of characters, which no database and no JSON takes.
+    """
     for name, value in options.items():
         for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str) and not word.strip():
+                raise CommandError(f"{name.replace('_', '-')} is empty: give a value, or leave it out.", returncode=2)
             if isinstance(word, str | Path) and not str(word).isascii():
                 try:
                     str(word).encode()

@@ -46,7 +46,20 @@ def test_it_applies_all_and_says_so(manage: Manage, run: Run) -> None:
     assert f"Applied {LAST:04}_" in done.stderr
     code, found = run()
     assert (code, found["applied"], found["pending"], found["version"]) == (0, [], [], LAST)
-    assert "error" not in found
+    assert found["error"] is None
+
+
+@pytest.mark.parametrize("words", [[], ["--plan"], ["--adopt", str(LAST), "--plan"]])
+def test_its_json_has_each_key_whatever_it_is_to_do(run: Run, words: list[str]) -> None:
+    run()
+    assert run(*words)[1].keys() >= {"applied", "reverted", "pending", "version", "error"}
+
+
+@pytest.mark.parametrize("words", [[], ["--plan"]])
+def test_files_that_cannot_be_read_do_not_hide_the_version(run: Run, write: Write, words: list[str]) -> None:
+    run()
+    code, found = run("--directory", str(write({"0002_make_b.sql": "CREATE TABLE b (x);"})), *words)
+    assert (code, found["version"]) == (1, LAST)
 
 
 def test_its_json_names_files_by_version_and_name(run: Run, write: Write) -> None:

@@ -81,14 +81,28 @@ def test_the_walk_sees_the_commands() -> None:
     assert len({case.values[0] for case in CASES}) >= 10
 
 
+def words_of(command: str, dest: str, option: str, value: str) -> list[str]:
+    """Behind the command: `value` in its place, and what else is asked for."""
+    others = [word for other, words in BESIDES.get(command, {}).items() if other != dest for word in words]
+    if option:
+        return [f"{option}={value}", *others]
+    if command == "grant_battery":
+        return [*others[1:], "--", *([value, "5"] if dest == "user_id" else ["u1", value])]
+    return [*others, "--", value]
+
+
+@pytest.mark.parametrize(("command", "dest", "option"), CASES)
+def test_an_empty_word_never_stands_for_the_usual(command: str, dest: str, option: str) -> None:
+    """`--by "$STAFF"` with nothing in STAFF would grant without limits, `--into "$COPY"` replace the live database."""
+    code, told = said(command, words_of(command, dest, option, ""))
+    assert code == 2
+    assert told["error"].strip()
+
+
 @pytest.mark.parametrize(("command", "dest", "option"), CASES)
 def test_no_word_makes_a_command_stumble(command: str, dest: str, option: str) -> None:
     make_rows()
-    others = [word for other, words in BESIDES.get(command, {}).items() if other != dest for word in words]
     for kind, value in WORDS.items():
-        given = [f"{option}={value}", *others] if option else [*others, "--", value]
-        if not option and command == "grant_battery":
-            given = [*others[1:], "--", *([value, "5"] if dest == "user_id" else ["u1", value])]
-        code, told = said(command, given)
+        code, told = said(command, words_of(command, dest, option, value))
         assert code in (0, 1, 2), (kind, told)
         assert code == 0 or told["error"].strip(), kind

@@ -13,6 +13,7 @@ from django.db import Error, connections
 from database.adoption import Adoption, examine, refusal
 from database.commands import OperatorCommand, Report
 from database.failures import sentence
+from database.migration_log import read_log
 from database.migrations import Migration, MigrationError, read_migrations
 from database.migrator import Migrator, Outcome, Plan
 from database.read_only import read_only
@@ -39,19 +40,19 @@ class Command(OperatorCommand):
         )
         what.add_argument("--rerun", type=int, metavar="N", help="apply file N again, as it is now")
         parser.add_argument("--mend", action="store_true", help="with --adopt: add missing columns and indexes")
-        parser.add_argument("--directory", type=Path, default=settings.SQL_MIGRATIONS_DIR, help="where the files are")
+        parser.add_argument("--directory", metavar="DIR", help="where the files are, in place of migrations/")
         parser.add_argument("--no-input", action="store_true", help="destroy without asking")
 
     def run(self, **options: Any) -> Report:
         if options["mend"] and options["adopt"] is None:
             raise CommandError("--mend belongs to --adopt: say --adopt N --mend. Nothing was done.", returncode=2)
         try:
-            migrations = read_migrations(options["directory"])
+            migrations = read_migrations(Path(options["directory"] or settings.SQL_MIGRATIONS_DIR))
             if options["plan"]:
                 return self._plan(migrations, options)
             return _report(self._migrate(migrations, options))
         except MigrationError as error:
-            return _report(Outcome(error=str(error)))
+            return _report(Outcome(error=str(error), version=_recorded()))
         except Error as error:
             return _report(Outcome(error=sentence(error, connections[OMNICHAT])))
 
@@ -59,7 +60,8 @@ class Command(OperatorCommand):
         with read_only() as connection:
             migrator = Migrator(connection, migrations)
             if options["adopt"] is not None:
-                return _examined(examine(connection, migrations, _version(options["adopt"]), mend=options["mend"]))
+                adoption = examine(connection, migrations, _version(options["adopt"]), mend=options["mend"])
+                return _examined(adoption, migrations)
             return _planned(migrator.plan(options["to"], rerun=options["rerun"]))
 
     def _migrate(self, migrations: list[Migration], options: dict[str, Any]) -> Outcome:
@@ -76,6 +78,15 @@ def _version(adopted: int) -> int | None:
     return None if adopted == WRANGLERS else adopted
 
 
+def _recorded() -> int:
+    """The version of the database, where it is the files that are wrong."""
+    try:
+        with read_only() as connection:
+            return read_log(connection).version
+    except (Error, MigrationError):
+        return 0
+
+
 def _listed(migrations: list[Migration]) -> list[dict[str, Any]]:
     return [{"version": each.version, "name": each.name} for each in migrations]
 
@@ -90,6 +101,7 @@ def _report(outcome: Outcome) -> Report:
         "checksums_filled": _listed(outcome.filled),
         "version": outcome.version,
         "bookmark": outcome.bookmark,
+        "error": outcome.error,
     }
     counts = (
         f"{len(outcome.applied)} applied, {len(outcome.reverted)} reverted, {len(outcome.adopted)} adopted, "
@@ -99,12 +111,16 @@ def _report(outcome: Outcome) -> Report:
     return Report(data, counts, error=outcome.error)
 
 
-def _examined(adoption: Adoption) -> Report:
+def _examined(adoption: Adoption, migrations: list[Migration]) -> Report:
     data = {
+        "applied": [],
+        "reverted": [],
+        "pending": _listed([each for each in migrations if each.version not in adoption.log.records]),
         "adopted": _listed(adoption.migrations) if not adoption.lacking else [],
         "differences": [each.as_dict() for each in adoption.lacking],
         "sql": adoption.mending,
         "version": adoption.log.version,
+        "error": None,
     }
     lines = [f"{sql};" for sql in adoption.mending]
     error = refusal(adoption) if adoption.lacking else None
@@ -125,6 +141,7 @@ def _planned(plan: Plan) -> Report:
         ],
         "checksums_missing": _listed(plan.unfilled),
         "version": plan.log.version,
+        "error": None,
     }
     lines = []
     for migration, statements in plan.batches:
