@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from cryptography.hazmat.primitives.asymmetric import ec
 from django.contrib.auth.models import Group, User
 from django.core.cache import cache
 from django.test import Client
+from fido2.cose import ES256
+from fido2.utils import websafe_encode
+from fido2.webauthn import AttestationObject, AttestedCredentialData, AuthenticatorData, CollectedClientData
 
 PASSWORD = "calm-otter-ferry"
 WRONG = "not the password"
@@ -38,6 +43,20 @@ def signed_in(user: User) -> Client:
 def with_totp(user: User) -> User:
     TOTP.activate(user, SECRET)
     return user
+
+
+def passkey() -> dict[str, Any]:
+    """What a browser answers when a passkey is added, as allauth keeps it."""
+    key = ES256.from_cryptography_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+    held = AttestedCredentialData.create(bytes(16), b"one passkey", key)
+    shown = AuthenticatorData.create(hashlib.sha256(b"localhost").digest(), 0x41, 0, held)
+    said = CollectedClientData.create("webauthn.create", bytes(16), "http://localhost")
+    response = {
+        "clientDataJSON": websafe_encode(said),
+        "attestationObject": websafe_encode(AttestationObject.create("none", shown, {})),
+    }
+    id = websafe_encode(held.credential_id)
+    return {"id": id, "rawId": id, "type": "public-key", "response": response, "clientExtensionResults": {}}
 
 
 def code(steps: int = 0) -> str:

@@ -5,20 +5,43 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator
-from html.parser import HTMLParser
-from typing import Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin
+from uuid import UUID
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.test.signals import template_rendered
 from django.urls import reverse
 
+from billing.models import SubscriptionPlan
 from database.import_files import MAX_UNPACKED
+from standins.stripe import StripeServer
 from tests.hostile_values import SCRIPT, VALUES
-from tests.pages import Address, addresses, all_rows, make_rows, signed_in
+from tests.pages import (
+    Address,
+    Forms,
+    addresses,
+    all_rows,
+    browser_of,
+    login_of,
+    make_rows,
+    own_rows,
+    signed_in,
+    stripe_rows,
+    undone,
+    with_factors,
+)
+from tests.signin_people import PASSWORD, person, with_totp
+from tests.stripe_account import prices, stripe
+
+__all__ = ["prices", "stripe"]
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +49,8 @@ pytestmark = pytest.mark.django_db
 ONCE = pytest.mark.sqlite_only("what is judged here is no query; the longest and the largest values go to D1 as well")
 #: What makes a parser stumble the most, for each field alone: with the others as they are shown.
 WORST = (VALUES["unicode"] + VALUES["huge"], ["", VALUES["big"]])
+#: Templates with a form that no address of the console shows here.
+NOT_MET = {"admin/console/standin.html"}
 #: Fields that say what a form does.
 STEPS = ("action", "_save", "_continue", "step", "decision", "select_across", "_selected_action", "key")
 #: Parameters that Django's admin or ours read on any page.
@@ -36,27 +61,6 @@ PARAMETERS = (
 )  # fmt: skip
 
 
-class Fields(HTMLParser):
-    """The forms of a page that POST: their addresses, and their fields with the values that they show."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.forms: list[tuple[str, dict[str, str]]] = []
-        self._open = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "form":
-            self._open = (given.get("method") or "").lower() == "post"
-            if self._open:
-                self.forms.append((given.get("action") or "", {}))
-        elif self._open and tag in ("input", "select", "textarea", "button") and given.get("name"):
-            self.forms[-1][1][str(given["name"])] = given.get("value") or ""
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open = self._open and tag != "form"
-
-
 def queried(html: str) -> set[str]:
     """The parameters by which links of a page lead on."""
     return set(re.findall(r"[?&;]([a-z_]+)=", html))
@@ -64,13 +68,42 @@ def queried(html: str) -> set[str]:
 
 @pytest.fixture(autouse=True)
 def nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call leaves this machine, and pages are laid out without the sidebar, which takes most of the time."""
     monkeypatch.setattr(settings, "STRIPE_SECRET_KEY", "")
+    monkeypatch.setattr("console.context.navigation", lambda request: [])
 
 
 @pytest.fixture
 def boss(db: Any) -> Client:
     make_rows()
     return signed_in(is_superuser=True)
+
+
+class Walker(NamedTuple):
+    """A browser, and the pages that it has rows for."""
+
+    client: Client
+    pages: list[Address]
+
+
+@pytest.fixture
+def walkers(stripe: StripeServer, prices: None) -> list[Walker]:
+    """Who together meet every form: a superuser with rows of their own and Stripe, one without factors, one half in."""
+    make_rows()
+    boss, fresh = login_of(is_superuser=True), person("fresh", "Support")
+    own = {**stripe_rows(stripe), **own_rows(boss)}
+    half = Client(raise_request_exception=False)
+    session_of(half, with_totp(person("halfway")))
+    every = list(pages(own))
+    return [
+        Walker(with_factors(boss), every),
+        Walker(browser_of(fresh), [each for each in every if "/second-factor/" in each.url or "/confirm/" in each.url]),
+        Walker(half, [each for each in every if each.name in ("admin:login", "mfa_authenticate")]),
+    ]
+
+
+def session_of(client: Client, login: User) -> None:
+    assert client.post(reverse("admin:login"), {"username": login.username, "password": PASSWORD}).status_code == 302
 
 
 def assert_harmless(response: Any, what: object) -> None:
@@ -86,8 +119,8 @@ def assert_harmless(response: Any, what: object) -> None:
         assert "onerror=alert(1)>" not in text, what
 
 
-def pages() -> Iterator[Address]:
-    return (each for each in addresses() if each.name not in ("admin:logout", "admin:jsi18n"))
+def pages(own: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Address]:
+    return (each for each in addresses(own) if each.name not in ("admin:logout", "admin:jsi18n"))
 
 
 @pytest.mark.parametrize(
@@ -126,38 +159,87 @@ def test_no_key_in_an_address_makes_a_page_stumble(boss: Client, kind: str) -> N
             assert_harmless(boss.post(url, {"_save": "1", "x": "y"}), (url, "POST"))
 
 
-def forms_of(client: Client, address: Address) -> list[tuple[str, dict[str, str]]]:
+class Form(NamedTuple):
+    client: Client
+    url: str
+    fields: dict[str, str]
+
+
+def forms_of(client: Client, url: str, answer: Any) -> Iterator[Form]:
     """The forms of a page that change something, with the address that each goes to."""
-    response = client.get(address.url)
-    if response.status_code != 200 or not response.headers["Content-Type"].startswith("text/html"):
-        return []
-    found = Fields()
-    found.feed(response.content.decode())
-    return [(urljoin(address.url, action), fields) for action, fields in found.forms if "logout" not in action]
+    if answer.status_code in (200, 400) and answer.headers["Content-Type"].startswith("text/html"):
+        for action, fields in Forms(answer.content.decode()).found:
+            if "logout" not in action:
+                yield Form(client, urljoin(url, action), fields)
 
 
-def all_forms(client: Client) -> list[tuple[str, dict[str, str]]]:
-    """Each once: those of lists stand on every page of a row as well."""
-    found = {(url, frozenset(fields)): fields for each in pages() for url, fields in forms_of(client, each)}
-    return [(url, fields) for (url, _), fields in found.items()]
+def all_forms(walkers: list[Walker]) -> list[Form]:
+    """Each once: those of lists stand on every page of a row as well. And those that a form that is sent leads to."""
+    found: dict[Any, Form] = {}
+    for client, some in walkers:
+        for page in some:
+            for form in forms_of(client, page.url, client.get(page.url)):
+                found.setdefault((form.url, frozenset(form.fields)), form)
+    boss = walkers[0].client
+    for url, answer in second_pages(boss, {page.pattern: page.url for page in walkers[0].pages}):
+        for form in forms_of(boss, url, answer):
+            found.setdefault((form.url, frozenset(form.fields)), form)
+    return list(found.values())
+
+
+def second_pages(client: Client, urls: dict[str, str]) -> Iterator[tuple[str, Any]]:
+    """What a form that is filled in well leads to: the page that asks once more."""
+    plan, refund = urls["admin/stripe/<str:id>/plan/"], urls["admin/stripe-refund/<str:intent>/"]
+    yield plan, client.get(plan, {"price": SubscriptionPlan.objects.get(pk="power").stripe_price_id_monthly})
+    asked = Forms(client.get(refund).text).found[-1][1]
+    yield refund, client.post(refund, {**asked, "units": "keep", "reason": "duplicate", "text": "x"})
+    reason = {"category": "goodwill", "text": "x"}
+    grant, bulk = reverse("admin:console_grant_add"), reverse("admin:console_grant_bulk")
+    yield grant, client.post(grant, {**reason, "user": "u1", "units": "5", "key": str(UUID(int=1))})
+    yield bulk, client.post(bulk, {**reason, "file": SimpleUploadedFile("a.csv", b"user,units\nu1,5\n")})
+    users = reverse("admin:chat_user_import")
+    yield users, client.post(users, {"file": SimpleUploadedFile("a.csv", b"id,name\nu1,Other\n")})
+
+
+def sent(form: Form, fields: dict[str, Any], what: object) -> None:
+    """Post it, look at the answer, and take back what it did, so that the next one finds the same."""
+    with undone(form.client):
+        assert_harmless(form.client.post(form.url, fields), (form.url, what))
 
 
 @ONCE
-def test_no_value_makes_a_form_stumble(boss: Client) -> None:
+def test_no_value_makes_a_form_stumble(walkers: list[Walker]) -> None:
     """Every field of each form at once, and those that name a step of it, left as they are."""
-    for url, fields in all_forms(boss):
+    for form in all_forms(walkers):
         for kind, value in VALUES.items():
-            sent = {name: shown if name in STEPS else value for name, shown in fields.items()}
-            assert_harmless(boss.post(url, sent), (url, kind))
-        assert_harmless(boss.post(url, dict.fromkeys(fields, VALUES["big"])), url)
+            sent(form, {name: shown if name in STEPS else value for name, shown in form.fields.items()}, kind)
+        sent(form, dict.fromkeys(form.fields, VALUES["big"]), "big")
 
 
 @ONCE
-def test_no_single_field_makes_a_form_stumble(boss: Client) -> None:
-    for url, fields in all_forms(boss):
-        for name in fields:
+def test_no_single_field_makes_a_form_stumble(walkers: list[Walker]) -> None:
+    for form in all_forms(walkers):
+        for name in form.fields:
             for value in WORST:
-                assert_harmless(boss.post(url, {**fields, name: value}), (url, name, value))
+                sent(form, {**form.fields, name: value}, (name, value))
+
+
+@ONCE
+def test_the_walk_meets_every_form(walkers: list[Walker]) -> None:
+    """A template with a form that no walker is shown is a form that nothing hostile was thrown at."""
+    shown: set[str] = set()
+
+    def note(template: Any, **signal: Any) -> None:
+        shown.add(str(template.name))
+
+    template_rendered.connect(note)
+    try:
+        all_forms(walkers)
+    finally:
+        template_rendered.disconnect(note)
+    folder = Path(settings.BASE_DIR) / "templates"
+    forms = {str(page.relative_to(folder)) for page in folder.rglob("*.html") if 'method="post"' in page.read_text()}
+    assert forms - shown == NOT_MET
 
 
 @ONCE
