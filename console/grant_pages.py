@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -114,7 +115,8 @@ class GrantPages(Base):
             return self._ask(request, form)
         try:
             outcome = grants.apply([grant]).get(grant.pk)
-        except OutcomeUnknown:
+        except Error:
+            # The grant stands, and is finished by itself: who began another would give the units twice.
             outcome = None
         grant.refresh_from_db()
         messages.add_message(request, *_told(grant, outcome))
@@ -192,7 +194,7 @@ def _told(grant: Grant, outcome: Outcome | None) -> tuple[int, str | SafeString]
         words = gettext("It waits for a second person, because of a limit. {}")
         return messages.WARNING, format_html(words, grant.waits_because)
     if grant.state == Grant.State.APPROVED and not grant.problem:
-        words = gettext("D1 gave no answer: the units for {} come within minutes, once.")
+        words = gettext("The database gave no answer: the units for {} come within minutes, once.")
         return messages.WARNING, format_html(words, user)
     return messages.ERROR, grant.problem or grant.decision
 

@@ -12,6 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 
 from billing.allowance import today
@@ -72,11 +73,14 @@ def test_the_same_key_is_the_same_grant(run: Run) -> None:
     assert "used before" in said["error"]
 
 
-def test_after_a_lost_answer_it_says_that_the_grant_stands_and_a_worker_finishes_it(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "trouble", [OutcomeUnknown("lost"), OperationalError("database is locked"), KeyboardInterrupt()]
+)
+def test_once_it_is_decided_it_says_that_the_grant_stands_and_a_worker_finishes_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, trouble: BaseException
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(grants, "post", MagicMock(side_effect=OutcomeUnknown("lost")))
+        patch.setattr(grants, "post", MagicMock(side_effect=trouble))
         said, code = run("grant_battery", "u1", "500", "--reason", "outage")
     assert (code, said["state"], said["grant"]) == (1, "APPROVED", str(Grant.objects.get().pk))
     assert "Do not grant them again" in said["error"]

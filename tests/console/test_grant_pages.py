@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import Group, User
 from django.contrib.messages import get_messages
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -176,8 +177,9 @@ def test_a_balance_that_cannot_be_read_is_told(support: Client) -> None:
     assert "mend it first" in page.content.decode()
 
 
-def test_a_lost_answer_is_told_and_nothing_is_lost(support: Client) -> None:
-    with patch.object(grants, "post", side_effect=OutcomeUnknown("lost")):
+@pytest.mark.parametrize("trouble", [OutcomeUnknown("lost"), OperationalError("database is locked")])
+def test_what_the_database_did_not_take_is_told_and_not_lost(support: Client, trouble: Exception) -> None:
+    with patch.object(grants, "post", side_effect=trouble):
         done = support.post(ADD, form(step="give"))
     assert "within minutes, once" in told(done)[0]
     assert Grant.objects.get().state == "APPROVED"

@@ -9,14 +9,15 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
+from django.db import Error, connections
 
 from billing.allowance import today
 from billing.ledger import LARGEST, Outcome
 from console import grants, recipients
 from console.models import Grant
-from d1.errors import OutcomeUnknown
 from database.commands import OperatorCommand, Report
-from database.router import CONSOLE
+from database.failures import sentence
+from database.router import CONSOLE, OMNICHAT
 
 #: Characters of a key and of a ticket.
 LONGEST = 100
@@ -83,13 +84,14 @@ class Command(OperatorCommand):
             (grant,) = grants.decide([_wish(user, options)], by=by)
         except grants.GrantRefused as refused:
             raise CommandError(str(refused)) from None
+        outcome, trouble = None, ""
         try:
             outcome = grants.apply([grant]).get(grant.pk)
-        except OutcomeUnknown:
+        except (Error, KeyboardInterrupt) as error:
             # The grant stands, and is finished by itself: who began another would give the units twice.
-            outcome = None
+            trouble = sentence(error, connections[OMNICHAT]) if isinstance(error, Error) else "Interrupted."
         grant.refresh_from_db()
-        return _report(grant, user, outcome)
+        return _report(grant, user, outcome, trouble)
 
 
 def staff(name: str) -> User:
@@ -112,7 +114,7 @@ def _wish(user: recipients.Recipient, options: dict[str, Any]) -> grants.Wish:
     )
 
 
-def _report(grant: Grant, user: recipients.Recipient, outcome: Outcome | None) -> Report:
+def _report(grant: Grant, user: recipients.Recipient, outcome: Outcome | None, trouble: str) -> Report:
     balance = outcome.balance_after if outcome and outcome.is_posted else user.units
     data = {"grant": str(grant.pk), "state": grant.state, "balance": balance, "user": user.id, "units": grant.units}
     if grant.state == Grant.State.REQUESTED:
@@ -120,7 +122,8 @@ def _report(grant: Grant, user: recipients.Recipient, outcome: Outcome | None) -
     elif grant.is_given:
         error = None
     elif grant.state == Grant.State.APPROVED and not grant.problem:
-        error = "D1 gave no answer. The grant stands: its units come within minutes, once. Do not grant them again."
+        stands = "The grant stands: expire_grants or a worker gives its units, once. Do not grant them again."
+        error = f"{trouble} {stands}".strip()
     else:
         error = f"It is {grant.get_state_display().lower()}: {grant.problem or grant.decision or 'see the grant.'}"
     again = "" if outcome and outcome.is_posted else ", as before"
