@@ -88,6 +88,8 @@ class Backup:
 
     def _chosen(self, contents: Contents) -> Contents:
         tables = {shape.name for shape in contents.shapes if shape.kind != SEQUENCE}
+        if not tables:
+            raise BackupError("The database has no tables, so there is nothing to back up: is it the right one?")
         if unknown := sorted(set(self.wish.tables) - tables):
             raise BackupError(f"There is no table {', '.join(unknown)}; there are {', '.join(sorted(tables))}.")
         wanted = set(self.wish.tables) or tables
@@ -248,7 +250,7 @@ def _spool(backups: Backups) -> Iterator[IO[bytes]]:
         with tempfile.TemporaryFile(dir=folder) as file:
             yield file
     except OSError as error:
-        where = folder or tempfile.gettempdir()
+        where = error.filename if isinstance(error.filename, str) else folder or tempfile.gettempdir()
         raise BackupError(f"{where}: {error.strerror or error}. Nothing was kept.") from error
 
 

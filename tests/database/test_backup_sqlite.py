@@ -234,6 +234,12 @@ def test_some_tables_alone(database: sqlite3.Connection, backed_up: Make) -> Non
         backed_up(Wish(["c"], console=False))
 
 
+@pytest.mark.usefixtures("database")
+def test_nothing_is_not_backed_up_as_if_it_were_something(backed_up: Make) -> None:
+    with pytest.raises(BackupError, match="has no tables, so there is nothing to back up"):
+        backed_up()
+
+
 def test_a_file_that_is_no_database_is_told(tmp_path: Path, backed_up: Make) -> None:
     (tmp_path / "live.sqlite3").write_bytes(b"this is no database, " * 400)
     with pytest.raises(BackupError, match=r"live\.sqlite3 cannot be read: file is not a database"):
