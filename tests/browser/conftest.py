@@ -7,14 +7,14 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from omniops.variables import NAMES
 
@@ -26,6 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FRESH = 8 * 60
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 LOOKS = {"light": ("desktop", "light"), "dark": ("desktop", "dark"), "phone": ("phone", "light")}
+#: What axe-core looks for in each look: all its rules in the first; colours in the dark; labels as cards have them.
+RULES: dict[str, tuple[str, ...]] = {"light": (), "dark": ("color-contrast",), "phone": ("label", "list", "link-name")}
+#: Milliseconds until what a page is waited for has to be there, on however busy a machine.
+PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -153,10 +158,11 @@ def enter(
 
     def context_of(role: str | None, look: str, options: dict[str, Any]) -> tuple[BrowserContext, float]:
         size, scheme = LOOKS[look]
-        options = {"timezone_id": "Europe/Berlin", "locale": "en-GB", "color_scheme": scheme, **options}
+        usual = {"timezone_id": "Europe/Berlin", "locale": "en-GB", "color_scheme": scheme, "reduced_motion": "reduce"}
+        described = {"viewport": SIZES[size], "base_url": site.url, **usual, **options}
         state, since = sessions.get(role or "", (None, 0.0))
-        context = chromium.new_context(viewport=SIZES[size], base_url=site.url, storage_state=state, **options)
-        context.set_default_timeout(15_000)
+        context = chromium.new_context(storage_state=state, **described)
+        context.set_default_timeout(PATIENCE)
         return context, since
 
     def enter(role: str | None, look: str = "light", **options: Any) -> Page:
@@ -189,16 +195,43 @@ def log_in(page: Page, name: str, password: str) -> None:
 
 @pytest.fixture
 def axe(watch: Watch) -> Callable[..., list[str]]:
-    """What axe-core finds serious or critical on a page, or of some `rules` alone, in five rows of a list."""
+    """What axe-core finds serious or critical on a page, or of some `rules` alone, in three rows of a list."""
 
     def check(page: Page, *rules: str) -> list[str]:
         options: dict[str, Any] = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
         before = list(watch.complaints)
-        found = Axe().run(page, {"exclude": ["#result_list tbody tr:nth-child(n+6)"]}, options).response["violations"]
+        found = Axe().run(page, {"exclude": ["#result_list tbody tr:nth-child(n+4)"]}, options).response["violations"]
         # axe-core tries inline styles of its own, which the Content-Security-Policy forbids.
         watch.complaints[:] = before
         grave = [one for one in found if one["impact"] in ("serious", "critical")]
         return [f"{one['id']}: {node['html'][:200]}" for one in grave for node in one["nodes"][:3]]
+
+    return check
+
+
+@pytest.fixture
+def fits(axe: Callable[..., list[str]], picture: Callable[[Page, str], None]) -> Callable[..., None]:
+    """`fits(page)`: in each look, or some, a page is no wider than the screen, and axe-core finds nothing serious.
+
+    With a `name` the light look becomes a picture of the documentation, or all of them do (`in_each`).
+    """
+
+    def check(page: Page, name: str = "", *, looks: Iterable[str] = LOOKS, in_each: bool = False) -> None:
+        page.wait_for_load_state()
+        assert page.locator("h1").count() == 1, page.url
+        page.evaluate("scroll(0, 0)")
+        for look in looks:
+            size, scheme = LOOKS[look]
+            page.set_viewport_size(SIZES[size])
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page.url, look)
+            assert axe(page, *RULES[look]) == [], (page.url, look)
+            if name and in_each:
+                picture(page, f"{name}-{look}")
+            elif name and look == "light":
+                picture(page, name)
+        page.set_viewport_size(SIZES["desktop"])
+        page.emulate_media(color_scheme="light")
 
     return check
 

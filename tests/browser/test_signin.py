@@ -45,7 +45,7 @@ def make_login(site: Any) -> Callable[[str], None]:
 def local(chromium: Browser, site: Any, watch: Any) -> Iterator[Page]:
     """A browser at http://localhost, where passkeys are allowed without https."""
     context: BrowserContext = chromium.new_context(base_url=site.url.replace("127.0.0.1", "localhost"))
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     watch.follow(page)
     yield page
@@ -126,21 +126,11 @@ def with_authenticator(page: Page) -> None:
     session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
 
 
-PAGES = {
-    "security": "/admin/security/",
-    "second-factor": "/admin/security/second-factor/",
-    "policy": "/admin/security/second-factor-policy/",
-    "confirm": "/admin/security/confirm/",
-    "passkeys": "/admin/security/second-factor/webauthn/",
-}
+PAGES = ("", "second-factor/", "second-factor-policy/", "confirm/", "second-factor/webauthn/")
 
 
-@pytest.mark.parametrize("look", ["light", "dark", "phone"])
-def test_the_pages_of_security_look_right(enter: Callable[..., Page], axe: Any, picture: Any, look: str) -> None:
-    page = enter("operator", look)
-    for name, path in PAGES.items():
-        page.goto(path)
-        assert axe(page) == [], name
-        page.wait_for_load_state()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-        picture(page, f"signin-{name}-{look}")
+def test_the_pages_of_security_look_right(enter: Callable[..., Page], fits: Callable[..., None]) -> None:
+    page = enter("operator")
+    for path in PAGES:
+        page.goto(f"/admin/security/{path}")
+        fits(page)
