@@ -30,6 +30,9 @@ from database.router import OMNICHAT
 
 T = TypeVar("T")
 
+#: Beginnings of the variables that choose OmniChat's database: with --local none of them counts.
+_CHOOSING = ("OMNICHAT_DATABASE_URL", "CLOUDFLARE_API_", "CLOUDFLARE_ACCOUNT_ID", "D1_DATABASE_ID")
+
 
 @dataclass
 class Report:
@@ -82,6 +85,9 @@ class OperatorCommand(BaseCommand):
         return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
+        if options.get("local"):
+            others = [each for each in settings.ENVIRONMENT_PROBLEMS if not each[0].startswith(_CHOOSING)]
+            settings.ENVIRONMENT_PROBLEMS[:] = others
         try:
             return super().execute(*args, **options)
         except (CommandError, Error) as error:

@@ -23,6 +23,8 @@ PROBLEMS: list[tuple[str, str]] = []
 REFUSING = {"ENGINE": "django.db.backends.dummy", "NAME": ""}
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
+# What Django compares with: a port never matches.
+_HOST = re.compile(r"\*|\.?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
 
 
 def read(name: str, parse: Callable[[str], T], default: T, *, wrong: T | None = None) -> T:
@@ -33,9 +35,13 @@ def read(name: str, parse: Callable[[str], T], default: T, *, wrong: T | None = 
     try:
         text = str(env.str(name, "")).strip()
         return parse(text) if text else default
-    except (ValueError, OSError, environ.ImproperlyConfigured) as error:
-        PROBLEMS.append((name, str(error)))
-        return default if wrong is None else wrong
+    except (ValueError, environ.ImproperlyConfigured) as error:
+        problem = str(error)
+    except OSError as error:
+        problem = f"{name}_FILE names {error.filename}: {error.strerror}."
+    if (name, problem) not in PROBLEMS:
+        PROBLEMS.append((name, problem))
+    return default if wrong is None else wrong
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:
@@ -56,8 +62,12 @@ def flag(text: str) -> bool:
     raise ValueError(f"{text!r} is neither true nor false; give 1 or 0.")
 
 
-def words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def hosts(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if not _HOST.fullmatch(name):
+            raise ValueError(f"{name!r} is no host: give names alone, without scheme, port and path.")
+    return names
 
 
 def choice(*choices: str) -> Callable[[str], str]:
@@ -104,11 +114,22 @@ def api_token(text: str) -> str:
     return text
 
 
-def edit_token() -> str:
-    token = read("CLOUDFLARE_API_TOKEN", api_token, "")
+def cloudflare_id(text: str) -> str:
+    if not _ID.fullmatch(text):
+        raise ValueError("it is no id of Cloudflare: these have letters, digits, - and _ alone.")
+    return text
+
+
+def tokens() -> tuple[str, str]:
+    """The token to edit with, and the one to read with, "" where there is none."""
+    return read("CLOUDFLARE_API_TOKEN", api_token, ""), read("CLOUDFLARE_API_READ_TOKEN", api_token, "")
+
+
+def d1_tokens() -> tuple[str, str]:
+    token, to_read = tokens()
     if not token and "CLOUDFLARE_API_TOKEN" not in dict(PROBLEMS):
         PROBLEMS.append(("CLOUDFLARE_API_TOKEN", "it is not set, and D1 answers nothing without one."))
-    return token
+    return token, to_read
 
 
 @cache
@@ -117,13 +138,14 @@ def api_base() -> str:
 
 
 def d1(account: str, database: str) -> dict[str, Any]:
+    token, to_read = d1_tokens()
     return {
         "ENGINE": "d1",
         "NAME": database,
         "USER": account,
-        "PASSWORD": edit_token(),
+        "PASSWORD": token,
         "OPTIONS": {
-            "read_token": read("CLOUDFLARE_API_READ_TOKEN", api_token, ""),
+            "read_token": to_read,
             "api_base": api_base(),
             "migrate_refusal": "OmniChat's tables come from numbered SQL: run manage.py migrate_database.",
         },
@@ -152,15 +174,15 @@ def omnichat_url(text: str) -> dict[str, Any]:
 
 def omnichat_database(local: dict[str, Any]) -> dict[str, Any]:
     """OMNICHAT_DATABASE_URL wins over CLOUDFLARE_ACCOUNT_ID with D1_DATABASE_ID, and those over `local`."""
-    api_base()  # A wrong one is told also where nothing needs it yet.
-    database, account = read("D1_DATABASE_ID", str, ""), read("CLOUDFLARE_ACCOUNT_ID", str, "")
+    api_base(), tokens()  # What is wrong is told also where nothing needs it yet.
+    database = read("D1_DATABASE_ID", cloudflare_id, "", wrong="?")
+    account = read("CLOUDFLARE_ACCOUNT_ID", cloudflare_id, "", wrong="?")
     url = read("OMNICHAT_DATABASE_URL", omnichat_url, {}, wrong=REFUSING)
     if url or not database:
         return url or local
     if not account:
         PROBLEMS.append(("CLOUDFLARE_ACCOUNT_ID", "D1_DATABASE_ID is set and this is not; set both, or neither."))
-        return REFUSING
-    return read("D1_DATABASE_ID", lambda _: omnichat_url(f"d1://{account}/{database}"), REFUSING)
+    return d1(account, database) if _ID.fullmatch(account) and _ID.fullmatch(database) else REFUSING
 
 
 #: What each role may grant alone, in units: a grant, a UTC day, and one recipient in 30 days.

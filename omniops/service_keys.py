@@ -16,6 +16,12 @@ def stripe_key(text: str) -> str:
     return text
 
 
+def clerk_key(text: str) -> str:
+    if not re.fullmatch(r"sk_(test|live)_[!-~]+", text):
+        raise ValueError("it is no secret key of Clerk; these begin with sk_test_ or sk_live_.")
+    return text
+
+
 def stripe_base(text: str) -> str:
     """The key goes there, so in the clear only on this machine."""
     parts = urlsplit(text)

@@ -14,21 +14,22 @@ from omniops.environment import (
     PROBLEMS,
     REFUSING,
     USUAL_GRANT_LIMITS,
+    api_token,
     checked,
     choice,
     console_url,
     flag,
     grant_limits,
+    hosts,
     http_url,
     kept,
     omnichat_database,
     omnichat_url,
     read,
     sqlite,
-    words,
 )
 from omniops.hardening import is_public, transport
-from omniops.service_keys import signing_secrets, stripe_base, stripe_key, svix_secrets
+from omniops.service_keys import clerk_key, signing_secrets, stripe_base, stripe_key, svix_secrets
 from omniops.sign_in import cloudflare_access, openid_connect
 from omniops.watching import sentry
 from omniops.watching.logs import logging_of
@@ -51,7 +52,7 @@ def _kept_secret_key() -> str:
 
 
 DEBUG = read("DJANGO_DEBUG", flag, False)
-ALLOWED_HOSTS = read("DJANGO_ALLOWED_HOSTS", words, ["127.0.0.1", "localhost", "[::1]"])
+ALLOWED_HOSTS = read("DJANGO_ALLOWED_HOSTS", hosts, ["127.0.0.1", "localhost", "[::1]"])
 SECRET_KEY = read("DJANGO_SECRET_KEY", str, "") or _kept_secret_key()
 
 #: Reads the URL of a database that a command is given, as `restore_database --into`.
@@ -66,7 +67,7 @@ DATABASES = {
 DATABASES["omnichat"]["TEST"] = {"MIGRATE": False}
 DATABASE_ROUTERS = ["database.router.OmniChatRouter"]
 SQL_MIGRATIONS_DIR = BASE_DIR / "migrations"
-CLERK_SECRET_KEY = read("CLERK_SECRET_KEY", str, "")
+CLERK_SECRET_KEY = read("CLERK_SECRET_KEY", clerk_key, "")
 CLERK_API_BASE = read("CLERK_API_BASE", http_url, "https://api.clerk.com/v1")
 CLERK_WEBHOOK_SECRETS: list[str] = read("CLERK_WEBHOOK_SECRET", svix_secrets, [])
 STRIPE_SECRET_KEY = read("STRIPE_SECRET_KEY", stripe_key, "")
@@ -190,7 +191,7 @@ LOGGING = logging_of(PUBLIC)
 if PUBLIC:
     MIDDLEWARE.insert(0, "omniops.watching.requests.RequestLog")
 #: What /metrics is asked with; without one there is no such page.
-METRICS_TOKEN = read("METRICS_TOKEN", str, "")
+METRICS_TOKEN = read("METRICS_TOKEN", api_token, "")
 if METRICS_TOKEN:
     _timed = [f"django_prometheus.middleware.Prometheus{when}Middleware" for when in ("Before", "After")]
     MIDDLEWARE = [_timed[0], *MIDDLEWARE, _timed[1]]

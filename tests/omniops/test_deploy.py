@@ -24,7 +24,7 @@ SECRETS = {
     "STRIPE_SECRET_KEY": "sk_test_hush3",
     "STRIPE_WEBHOOK_SECRET": "whsec_hush4",
     "CLOUDFLARE_API_TOKEN": "hush-5",
-    "CLERK_SECRET_KEY": "hush-6",
+    "CLERK_SECRET_KEY": "sk_test_hush-6",
 }
 
 

@@ -31,6 +31,13 @@ def test_it_starts_with_nothing_set(manage: Callable) -> None:
         ("STRIPE_API_BASE", "http://somewhere"),
         ("STRIPE_EFFECTS", "perhaps"),
         ("CLERK_WEBHOOK_SECRET", "whsec_hush!"),
+        ("CLERK_SECRET_KEY", "pk_test_hush"),
+        ("DJANGO_ALLOWED_HOSTS", "https://ops.example.com"),
+        ("METRICS_TOKEN", "hush hush"),
+        ("CLOUDFLARE_API_TOKEN", "hush hush"),
+        ("CLOUDFLARE_API_READ_TOKEN_FILE", "/nowhere/at/all"),
+        ("CLOUDFLARE_ACCOUNT_ID", "account/database"),
+        ("D1_DATABASE_ID", "data base"),
     ],
 )
 def test_a_wrong_value_stops_every_command_and_is_named(manage: Callable, name: str, value: str) -> None:
@@ -70,6 +77,16 @@ def test_a_database_id_without_an_account_is_refused(manage: Callable) -> None:
     done = manage("check", OMNICHAT_DATABASE_URL="", D1_DATABASE_ID="abc")
     assert done.returncode == 1
     assert "CLOUDFLARE_ACCOUNT_ID" in done.stderr
+
+
+def test_a_file_that_cannot_be_read_is_named(manage: Callable) -> None:
+    done = manage("check", STRIPE_SECRET_KEY_FILE="/nowhere/at/all")
+    assert "STRIPE_SECRET_KEY_FILE names /nowhere/at/all: No such file" in done.stderr
+
+
+def test_local_takes_the_local_file_whatever_the_environment_says(manage: Callable) -> None:
+    done = manage("migrate_database", "--plan", "--local", OMNICHAT_DATABASE_URL="d1://account/database")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_url_wins_over_the_pair_of_ids(manage: Callable) -> None:
