@@ -18,6 +18,7 @@ from console.models.inbox import InboxSource, InboxState
 TOLERANCE = 300
 # Who has these could pay or act as somebody else. No handler reads them.
 _SECRET = frozenset(("client_secret", "secret", "ephemeral_key"))
+_SECRET_NAMES = (b"secret", b"ephemeral_key")
 
 
 class Refused(Exception):
@@ -123,7 +124,10 @@ def _is_name(value: Any, longest: int) -> bool:
 
 def _kept(event: Mapping[str, Any]) -> str:
     try:
-        return orjson.dumps(without_secrets(event)).decode()
+        text = orjson.dumps(event)
+        if any(name in text for name in _SECRET_NAMES):
+            text = orjson.dumps(without_secrets(event))
+        return text.decode()
     except (RecursionError, orjson.JSONEncodeError):
         raise Refused("The body is nested too deeply.") from None
 

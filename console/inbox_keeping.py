@@ -21,6 +21,8 @@ MOST = 100
 @dataclass(eq=False)
 class _Waiting:
     arrival: Arrival
+    #: Set once it is kept, or refused, or when it is its turn to write.
+    woken: threading.Event = field(default_factory=threading.Event)
     done: bool = False
     error: DatabaseError | None = None
 
@@ -31,30 +33,37 @@ class Keeper:
 
     write: Callable[[list[Arrival]], None]
     _queue: list[_Waiting] = field(default_factory=list)
-    _adding: threading.Lock = field(default_factory=threading.Lock)
-    _writing: threading.Lock = field(default_factory=threading.Lock)
+    _is_writing: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep(self, arrival: Arrival) -> None:
         """Return once the arrival is committed. Raises the database's error where it could not be."""
         mine = _Waiting(arrival)
-        with self._adding:
+        with self._lock:
             self._queue.append(mine)
-        while not mine.done:
-            with self._writing:
-                if not mine.done:
-                    self._write_what_waits()
+            waits, self._is_writing = self._is_writing, True
+        if waits:
+            mine.woken.wait()
+        if not mine.done:
+            self._write_what_waits()
         if mine.error:
             raise mine.error
 
     def _write_what_waits(self) -> None:
-        with self._adding:
+        with self._lock:
             batch, self._queue = self._queue[:MOST], self._queue[MOST:]
         try:
             self._try(batch)
         finally:
-            # Whatever happens, nobody is left waiting.
+            # Whatever happens, nobody is left waiting: the first of those who came meanwhile writes next.
             for each in batch:
                 each.done = True
+                each.woken.set()
+            with self._lock:
+                self._is_writing = bool(self._queue)
+                following = self._queue[:1]
+            for each in following:
+                each.woken.set()
 
     def _try(self, batch: list[_Waiting]) -> None:
         try:

@@ -49,3 +49,20 @@ print(*{client.get(page).status_code for page in pages}, Job.objects.get(pk=job.
 """
     done = manage("shell", "-v0", "-c", shown, CONSOLE_DATABASE_URL=postgresql_url)
     assert done.stdout.split() == ["200", "done"], done.stderr
+
+
+def test_an_event_of_stripe_is_kept_once_on_postgresql(manage: Callable, postgresql_url: str) -> None:
+    manage("setup_database", "--json", CONSOLE_DATABASE_URL=postgresql_url)
+    shown = """
+from console import inbox
+from console.inbox_arrivals import arrival_of_stripe
+from console.models import InboxEvent
+event = {"id": "evt_1", "type": "customer.updated", "created": 1795348800, "livemode": False,
+         "data": {"object": {"id": "cus_1", "metadata": {"userId": "user_1"}}}}
+for _ in range(2):
+    inbox.keep([arrival_of_stripe(event), arrival_of_stripe({**event, "id": "evt_2", "created": None})])
+kept = InboxEvent.objects.order_by("pk").values_list("event_id", "livemode", "effect", "attempts", "happened_at__year")
+print(*kept, InboxEvent.objects.filter(received_at=None).exists(), sep="|")
+"""
+    done = manage("shell", "-v0", "-c", shown, CONSOLE_DATABASE_URL=postgresql_url)
+    assert done.stdout.strip() == ("('evt_1', False, [], 0, 2026)|('evt_2', False, [], 0, None)|False"), done.stderr
