@@ -20,8 +20,10 @@ from console.models import InboxEvent, InboxState
 A_ROUND = 200
 
 
-def work_off_a_round() -> None:
-    inbox.work_off(A_ROUND)
+def work_off_a_round() -> bool:
+    """Whether more waits that can be worked off now."""
+    worked = inbox.work_off(A_ROUND)
+    return worked.states.total() >= A_ROUND and not worked.stopped
 
 
 def _parked(staff: Staff) -> QuerySet[Any] | None:

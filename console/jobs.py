@@ -155,7 +155,10 @@ PERIODIC: dict[str, Periodic] = {}
 
 
 def periodic(name: str, every: float, function: Callable[[], object]) -> None:
-    """Have each worker call a quick function every so many seconds. Several may call it at once."""
+    """Have each worker call a quick function every so many seconds. Several may call it at once.
+
+    One that returns True has more to do, and is called again as soon as the others that are due have had their turn.
+    """
     PERIODIC[name] = Periodic(name, timedelta(seconds=every), function)
 
 

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 
 from console.job_queue import reap, tell_wait
-from console.jobs import PERIODIC, periodic, work_off
+from console.jobs import PERIODIC, Periodic, periodic, work_off
 from console.schedule import begin_due
 from d1 import background
 
@@ -38,18 +38,28 @@ class Rounds:
     """Calls each periodic function when it is due."""
 
     def __init__(self) -> None:
-        self._last: dict[str, float] = {}
+        self._due: dict[str, float] = {}
 
-    def make(self) -> None:
+    def make(self) -> bool:
+        """Whether one has more to do already."""
+        more = False
         for name, task in list(PERIODIC.items()):
-            if time.monotonic() - self._last.get(name, float("-inf")) < task.every.total_seconds():
+            now = time.monotonic()
+            if now < self._due.get(name, now):
                 continue
-            self._last[name] = time.monotonic()
-            try:
-                with background(tell_wait):
-                    task.work()
-            except Exception:
-                logger.exception("%s met an error; it is tried again in %s", name, task.every)
+            has_more = _has_more(task)
+            self._due[name] = now if has_more else now + task.every.total_seconds()
+            more = more or has_more
+        return more
+
+
+def _has_more(task: Periodic) -> bool:
+    try:
+        with background(tell_wait):
+            return task.work() is True
+    except Exception:
+        logger.exception("%s met an error; it is tried again in %s", task.name, task.every)
+        return False
 
 
 class Worker:
@@ -82,9 +92,9 @@ class Worker:
         rounds = Rounds()
         self._stopping.wait(self._after.total_seconds())
         while not self._stopping.is_set():
-            rounds.make()
+            more = rounds.make()
             close_old_connections()
-            self._stopping.wait(LOOK_EVERY.total_seconds())
+            self._stopping.wait(0 if more else LOOK_EVERY.total_seconds())
 
     def _work(self) -> None:
         self._stopping.wait(self._after.total_seconds())
@@ -112,10 +122,10 @@ def work_off_all() -> int:
     """What is due now and what waits, in this thread, until nothing does. How many jobs that were."""
     worked = 0
     while True:
-        Rounds().make()
+        more = Rounds().make()
         found = work_off()
         worked += found
-        if not found:
+        if not found and not more:
             return worked
 
 

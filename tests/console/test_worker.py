@@ -181,3 +181,18 @@ def test_a_task_of_the_rounds_that_fails_does_not_keep_the_others_from_running(
     rounds.make()
     assert called == ["whole"]
     assert "broken met an error" in caplog.text
+
+
+def test_a_task_of_the_rounds_that_has_more_to_do_is_called_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+
+    def much() -> bool:
+        called.append("much")
+        return len(called) < 5
+
+    works: dict[str, Callable[[], object]] = {"much": much, "little": lambda: called.append("little")}
+    tasks = {name: Periodic(name, timedelta(hours=1), work) for name, work in works.items()}
+    monkeypatch.setattr(worker, "PERIODIC", tasks)
+    rounds = worker.Rounds()
+    assert [rounds.make() for _ in range(5)] == [True, True, True, False, False]
+    assert called == ["much", "little", "much", "much", "much"]
