@@ -17,13 +17,13 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from billing.stripe_api import stripe_of_settings
 from console.inbox_arrivals import Arrival, arrival_of_stripe
-from console.inbox_handling import LEASE, Down, handle, let_wait
+from console.inbox_handling import LEASE, Down, Noting, handle, let_wait
 from console.models.inbox import InboxEvent, InboxSource, InboxState
 from database.router import CONSOLE, OMNICHAT
 
@@ -32,6 +32,12 @@ BATCH = 200
 #: Customers whose events are worked off at once: most of the time Stripe, or D1, is waited for.
 THREADS = 4
 _counting = threading.Lock()
+# What Django would build anew at each delivery.
+_COLUMNS = (*Arrival.__dataclass_fields__, "received_at")
+_KEEP = (
+    f"INSERT INTO console_inboxevent ({', '.join(_COLUMNS)}, attempts, error, effect, lease) "  # noqa: S608
+    f"VALUES ({', '.join(['%s'] * len(_COLUMNS))}, 0, '', '[]', '') ON CONFLICT DO NOTHING"
+)
 
 
 @dataclass
@@ -47,8 +53,12 @@ class Worked:
 
 def keep(arrivals: list[Arrival]) -> None:
     """Keep events in the inbox. One that is there already stays as it is."""
-    rows = [InboxEvent(**vars(arrival)) for arrival in arrivals]
-    InboxEvent.objects.using(CONSOLE).bulk_create(rows, ignore_conflicts=True)
+    connection, now = connections[CONSOLE], timezone.now()
+    rows = [{**vars(arrival), "received_at": now} for arrival in arrivals]
+    moments = connection.ops.adapt_datetimefield_value
+    sent = [[moments(cell) if isinstance(cell, datetime) else cell for cell in row.values()] for row in rows]
+    with transaction.atomic(using=CONSOLE), connection.cursor() as cursor:
+        cursor.executemany(_KEEP, sent)
 
 
 def work_off(limit: int | None = None, *, advance: Callable[[int], None] = lambda events: None) -> Worked:
@@ -67,28 +77,35 @@ def work_off(limit: int | None = None, *, advance: Callable[[int], None] = lambd
 
 def _handle_all(events: list[InboxEvent], lease: str, worked: Worked, advance: Callable[[int], None]) -> str:
     """Handle events, several subjects at once; why it stopped ahead of the end, or nothing."""
-    groups = _groups(events)
+    groups, noting = _groups(events), Noting()
     threads = min(_threads(), len(groups))
-    if threads == 1:
-        return _take_turns(groups, lease, worked, advance)
     stops: list[str] = []
+
+    def take_turns() -> None:
+        stops.append(_take_turns(groups, lease, worked, advance, noting))
 
     def run() -> None:
         try:
-            stops.append(_take_turns(groups, lease, worked, advance))
+            take_turns()
         finally:
             groups.clear()
             connections.close_all()
 
-    with ThreadPoolExecutor(threads, "inbox") as pool:
-        # What is background work stays so in the threads.
-        runs = [pool.submit(copy_context().run, run) for _ in range(threads)]
-    for each in runs:
-        each.result()
+    if threads == 1:
+        take_turns()
+    else:
+        with ThreadPoolExecutor(threads, "inbox") as pool:
+            # What is background work stays so in the threads.
+            runs = [pool.submit(copy_context().run, run) for _ in range(threads)]
+        for each in runs:
+            each.result()
+    noting.write()
     return next(filter(None, stops), "")
 
 
-def _take_turns(groups: deque[list[InboxEvent]], lease: str, worked: Worked, advance: Callable[[int], None]) -> str:
+def _take_turns(
+    groups: deque[list[InboxEvent]], lease: str, worked: Worked, advance: Callable[[int], None], noting: Noting
+) -> str:
     """Handle one group after the other, until none is left or something is down: that, as a sentence."""
     while groups:
         try:
@@ -96,7 +113,7 @@ def _take_turns(groups: deque[list[InboxEvent]], lease: str, worked: Worked, adv
         except IndexError:  # Another thread was quicker.
             break
         try:
-            states = handle(group, lease)
+            states = handle(group, lease, noting)
         except Down as down:
             return str(down)
         with _counting:
@@ -169,9 +186,11 @@ def replay(event: InboxEvent) -> InboxEvent:
     known = InboxEvent.objects.using(CONSOLE).filter(pk=event.pk)
     known.filter(_free(timezone.now())).update(state=InboxState.RECEIVED, next_at=None, attempts=0)
     lease, events = claim(1, pk=event.pk)
+    noting = Noting()
     try:
         for each in events:
-            handle([each], lease)
+            handle([each], lease, noting)
+        noting.write()
     except Down as down:
         let_wait(lease, str(down))
     return known.get()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -23,6 +26,8 @@ from database.router import CONSOLE, OMNICHAT
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=5)
+#: What was done is noted so much later at the most, when others are done meanwhile.
+NOTE_AFTER = timedelta(seconds=1)
 #: Tries that may fail by a fault of the event or of ours, before it is left to a person.
 MAX_ATTEMPTS = 8
 #: What is down, is asked again so much later. These tries do not count.
@@ -35,8 +40,53 @@ class Down(Exception):
     """Stripe or a database cannot be asked now, so the other events would fare no better. The text is a sentence."""
 
 
-def handle(group: list[InboxEvent], lease: str) -> Counter[str]:
-    """Work off events of one subject together; one by one where that fails, to see which it is. Raises Down."""
+@dataclass(frozen=True)
+class Done:
+    """A group that was worked off, of which the inbox is still to be told."""
+
+    group: list[InboxEvent]
+    lease: str
+    state: str
+    effect: list[str]
+
+
+class Noting:
+    """Tells the inbox what was done, for several customers in one transaction: each waits for the disk.
+
+    Who is killed before has done it for nothing: once the lease has run out it is done again, which changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._done: list[Done] = []
+        self._lock = threading.Lock()
+        self._since = 0.0
+
+    def add(self, done: Done) -> None:
+        with self._lock:
+            self._since = self._since if self._done else time.monotonic()
+            self._done.append(done)
+            is_time = time.monotonic() - self._since > NOTE_AFTER.total_seconds()
+        if is_time:
+            self.write()
+
+    def write(self) -> None:
+        with self._lock:
+            done, self._done = self._done, []
+        if not done:
+            return
+        with transaction.atomic(using=CONSOLE):
+            for each in done:
+                _mine(each.group, each.lease).update(
+                    state=each.state, effect=each.effect, error="", processed_at=timezone.now(), next_at=None,
+                    lease="", leased_until=None,
+                )  # fmt: skip
+
+
+def handle(group: list[InboxEvent], lease: str, noting: Noting) -> Counter[str]:
+    """Work off events of one subject together; one by one where that fails, to see which it is. Raises Down.
+
+    The inbox is told of what was done when `noting` writes.
+    """
     if not _is_held(group, lease):
         # The lease ran out, and another has them now.
         return Counter()
@@ -48,13 +98,10 @@ def handle(group: list[InboxEvent], lease: str) -> Counter[str]:
             _mine(group, lease).update(**_waiting(_sentence(problem), 2 * PAUSE))
             raise Down(_sentence(problem)) from problem
         if len(group) > 1:
-            return sum((handle([event], lease) for event in group), Counter())
+            return sum((handle([event], lease, noting) for event in group), Counter())
         return Counter([_put_aside(group[0], lease, problem)])
     state = InboxState.PROCESSED if effect is not None else InboxState.IGNORED
-    _mine(group, lease).update(
-        state=state, effect=(effect or [])[:_LINES], error="", processed_at=timezone.now(), next_at=None,
-        lease="", leased_until=None,
-    )  # fmt: skip
+    noting.add(Done(group, lease, state, (effect or [])[:_LINES]))
     return Counter({str(state): len(group)})
 
 

@@ -128,8 +128,39 @@ def test_one_who_lost_the_lease_writes_nothing_more_about_the_event(
     keep(stripe, "invoice.paid")
     lease, events = inbox.claim(10)
     InboxEvent.objects.update(lease="another", leased_until=timezone.now() + timedelta(minutes=1))
-    assert not inbox_handling.handle(events, lease)
+    assert not inbox_handling.handle(events, lease, inbox_handling.Noting())
     assert states() == {"received": 1}
+
+
+def test_a_kill_before_the_inbox_is_told_leaves_one_effect(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    stripe.subscribe(alice, "starter")
+    keep(stripe, "invoice.paid")
+
+    def kill(noting: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox_handling.Noting, "write", kill)
+        with pytest.raises(KeyboardInterrupt):
+            inbox.work_off()
+    assert (states(), credited()) == ({"received": 1}, [6000])
+    InboxEvent.objects.update(leased_until=timezone.now())
+    assert inbox.work_off().states == {"processed": 1}
+    assert credited() == [6000]
+
+
+def test_what_is_done_is_noted_soon_though_others_are_not_done_yet(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    stripe.subscribe(alice, "starter")
+    keep(stripe, "invoice.paid", "customer.subscription.created")
+    monkeypatch.setattr(inbox_handling, "NOTE_AFTER", timedelta(0))
+    lease, events = inbox.claim(10)
+    noting = inbox_handling.Noting()
+    inbox_handling.handle(events, lease, noting)
+    assert states() == {"processed": 2}
 
 
 def test_while_one_holds_an_event_of_a_customer_nobody_takes_another_of_it(stripe: StripeServer, alice: Thing):
