@@ -89,7 +89,7 @@ class Stripe:
             stripe_version=API_VERSION,
             base_addresses={"api": base} if base else None,
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS),
+            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS, session=_session(base)),
         )
 
     def get(self, path: str, **params: Any) -> dict[str, Any] | None:
@@ -149,6 +149,16 @@ class Stripe:
                 raise StripeTrouble(f"The stripe client failed ({type(error).__name__}).") from None
             return dict(response.data)
         raise AssertionError("unreachable")
+
+
+def _session(base: str) -> Any:
+    """One for all threads, so that connections stay open. The environment's proxy is looked up once for all calls."""
+    import requests
+
+    session = requests.Session()
+    session.proxies.update(requests.utils.get_environ_proxies(base or "https://api.stripe.com"))
+    session.trust_env = False
+    return session
 
 
 def _told(error: Any, stripe: Any) -> StripeTrouble:
