@@ -63,6 +63,8 @@ DATABASES = {
     "default": read("CONSOLE_DATABASE_URL", console_url, sqlite(VAR_DIR / "console.sqlite3"), wrong=REFUSING),
     "omnichat": omnichat_database(LOCAL_OMNICHAT),
 }
+# To open a file costs more than most of what is asked of it. OmniChat's is opened anew, for a restore may swap it.
+DATABASES["default"]["CONN_MAX_AGE"] = 60
 # Django has no migration for OmniChat's tables, so a test database needs none of its own.
 DATABASES["omnichat"]["TEST"] = {"MIGRATE": False}
 DATABASE_ROUTERS = ["database.router.OmniChatRouter"]
