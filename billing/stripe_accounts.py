@@ -224,14 +224,23 @@ def _guard(account: Account) -> Step:
             f"stripe_customer_id = %s OR user_id IN ({mine})", [customer, customer, user_id],
         ),
     ):  # fmt: skip
-        same = " AND ".join(f'r."{name}" IS j.value ->> {place}' for place, name in enumerate(columns))
+        # SQLite reads a text in JSON up to a NUL, which whoever chooses a name may have put there.
+        cut = {name for row in rows for name in columns if "\0" in str(row[name])}
+        there = (
+            f'iif(r."{name}" IS NULL, NULL, hex(r."{name}"))' if name in cut else f'r."{name}"' for name in columns
+        )
+        same = " AND ".join(f"{cell} IS j.value ->> {place}" for place, cell in enumerate(there))
         conditions += [
             f"(SELECT count(*) FROM {table} WHERE {where}) = %s",  # noqa: S608
             f"(SELECT count(*) FROM json_each(%s) j JOIN {table} r ON {same}) = %s",  # noqa: S608
         ]
-        cells = orjson.dumps([[row[name] for name in columns] for row in rows], default=_odd).decode()
-        params += [*values, len(rows), cells, len(rows)]
+        cells = [[_hex(row[name]) if name in cut else row[name] for name in columns] for row in rows]
+        params += [*values, len(rows), orjson.dumps(cells, default=_odd).decode(), len(rows)]
     return f"SELECT CASE WHEN {' AND '.join(conditions)} THEN 1 ELSE json_extract('{{}}', 'guard:{_GUARD}') END", params
+
+
+def _hex(cell: Any) -> str | None:
+    return None if cell is None else str(cell).encode().hex().upper()
 
 
 def _odd(cell: Any) -> Any:

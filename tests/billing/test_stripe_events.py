@@ -212,6 +212,15 @@ def test_a_row_that_the_app_made_is_kept_and_brought_up_to_date(stripe: StripeSe
     assert (UserSubscription.objects.get().id, UserSubscription.objects.get().status) == ("of-the-app", "active")
 
 
+def test_a_name_that_json_cannot_carry_whole_keeps_nobody_on_a_paid_tier(stripe: StripeServer, alice: Thing):
+    User.objects.filter(pk="user_alice").update(name="Ali\0ce")
+    sub = stripe.subscribe(alice, "starter")
+    deliver(stripe)
+    stripe.cancel(sub, at_period_end=False)
+    deliver(stripe, "customer.subscription.deleted")
+    assert (user()[0], User.objects.get().name) == ("free", "Ali\0ce")
+
+
 def test_a_second_time_writes_nothing(stripe: StripeServer, alice: Thing):
     stripe.subscribe(alice, "starter")
     deliver(stripe)
