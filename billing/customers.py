@@ -87,6 +87,8 @@ def give_customer(stripe: Stripe, person: Person, *, known: Mapping[str, Mapping
 
     `known` are customers by user, where all were listed. Raises Parked, where the user got another one meanwhile.
     """
+    if not is_id("user", person.id):
+        raise Parked(f"{person.id!r:.60} is no id of a Clerk user: no customer is made for it.", tried_again=False)
     customer = known.get(person.id) if known is not None else _find(stripe, person)
     found, made = (customer, False) if customer is not None else _make(stripe, person)
     check_customer(stripe, found, person.id)

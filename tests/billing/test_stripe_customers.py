@@ -121,6 +121,14 @@ def test_one_whom_stripe_refuses_stops_nobody(stripe: StripeServer):
     assert made.problems[0].startswith("user_alice: Stripe refuses a request")
 
 
+def test_an_id_that_no_header_could_hold_stops_nobody(stripe: StripeServer):
+    User.objects.create(id="user \n1", email="odd@example.com")
+    people("alice")
+    made = create_customers(stripe_of_settings())
+    assert (made.created, len(made.problems), len(stripe.all("customer"))) == (1, 1, 1)
+    assert "is no id of a Clerk user" in made.problems[0]
+
+
 def test_a_user_who_got_another_customer_meanwhile_keeps_it(stripe: StripeServer):
     people("alice")
     User.objects.update(stripe_customer_id="cus_meanwhile")
