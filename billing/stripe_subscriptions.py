@@ -42,6 +42,8 @@ def customer_changes(
     account = account or read_account(customer, next(iter(sorted(named)), None))
     found = list(stripe.list("/v1/subscriptions", customer=customer, status="all", expand=["data.customer"]))
     known = next((shapes.expanded(each.get("customer")) for each in found), None)
+    going = [each for each in found if each.get("status") not in ("canceled", "incomplete_expired")]
+    named = named | {user for each in going if (user := shapes.metadata_user(each))}
     user_id, account = user_of(stripe, account, named, known)
     changes = Changes(account)
     changes.rows += link(account, user_id)

@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from billing.ledger import Entry, post
 from billing.models import BatteryTransaction, SubscriptionPlan, TransactionType, UserBattery, UserSubscription
-from billing.resync.run import Resync, Wish
+from billing.resync.kinds import KINDS
+from billing.resync.run import Wish
 from billing.resync.scratch import Difference
-from billing.stripe_api import stripe_of_settings
-from billing.stripe_events import carry_out, needs_of
 from chat.models import User
 from database.models import AuditLog
 from standins.stripe import StripeServer
+from tests.resyncs import own_folder, resync
+from tests.stripe_deliveries import Thing, alice, balance, deliver
 
+__all__ = ["alice", "own_folder"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
-Thing = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def own_folder(settings: Any, tmp_path: Path) -> None:
-    settings.VAR_DIR = tmp_path
-
-
-@pytest.fixture
-def alice(stripe: StripeServer) -> Thing:
-    User.objects.create(id="user_alice", email="alice@example.com", tier="free", subscription_status="inactive")
-    return stripe.customer("alice@example.com", "Alice", user_id="user_alice")
-
-
-def resync(*users: str, dry_run: bool = False) -> list[Difference]:
-    with Resync(Wish(users, dry_run=dry_run)) as found:
-        found.find()
-        found.repair(by="resync_stripe")
-        return list(found.differences())
 
 
 def brought(differences: list[Difference]) -> set[tuple[str, str]]:
     return {(each.kind, each.action) for each in differences}
-
-
-def deliver(stripe: StripeServer, start: int = 0) -> None:
-    for event in stripe.events[start:]:
-        needs = needs_of(event)
-        if needs:
-            carry_out(stripe_of_settings(), needs)
 
 
 def by_app(
@@ -59,19 +37,9 @@ def by_app(
     balance = (battery.total_balance or 0) + amount if after is None else after
     BatteryTransaction.objects.create(
         id=id or f"txn_{BatteryTransaction.objects.count()}", user_id=user, type=kind, amount=amount,
-        balance_after=balance, stripe_payment_intent_id=intent, created_at=moment(),
+        balance_after=balance, stripe_payment_intent_id=intent, created_at=timezone.now(),
     )  # fmt: skip
     UserBattery.objects.filter(pk=user).update(total_balance=balance)
-
-
-def moment() -> Any:
-    from django.utils import timezone
-
-    return timezone.now()
-
-
-def balance() -> int:
-    return sum(UserBattery.objects.filter(pk="user_alice").values_list("total_balance", flat=True))
 
 
 def set_user(**cells: Any) -> None:
@@ -95,7 +63,7 @@ def subscribed(stripe: StripeServer, alice: Thing) -> Thing:
 def test_where_all_agrees_nothing_is_found_or_written(stripe: StripeServer, subscribed: Thing):
     before = AuditLog.objects.count()
     assert resync() == []
-    assert resync("user_alice") == []
+    assert resync(Wish(("user_alice",))) == []
     assert AuditLog.objects.count() == before
 
 
@@ -179,7 +147,7 @@ def test_an_older_upgrade_that_was_not_credited_is_found_by_its_payment(stripe: 
     stripe.advance(days=32)
     start = len(stripe.events)
     stripe.advance(days=32)
-    deliver(stripe, start)
+    deliver(stripe, start=start)
     assert {("upgrade_not_credited", "repaired"), ("renewal_not_credited", "repaired")} <= brought(resync())
     assert BatteryTransaction.objects.count() == len(stripe.all("invoice")) == 4
 
@@ -283,7 +251,7 @@ def test_a_customer_that_only_names_its_user_is_linked(stripe: StripeServer, ali
 def test_a_customer_that_stripe_does_not_have_is_left(stripe: StripeServer):
     User.objects.create(id="user_bob", email="b@example.com", tier="free", stripe_customer_id="cus_NoneAtAll00")
     assert brought(resync()) == {("customer_missing_in_stripe", "left")}
-    assert brought(resync("user_bob")) == {("customer_missing_in_stripe", "left")}
+    assert brought(resync(Wish(("user_bob",)))) == {("customer_missing_in_stripe", "left")}
 
 
 def test_a_wrong_key_takes_nobodys_tier(stripe: StripeServer, subscribed: Thing):
@@ -305,7 +273,7 @@ def test_two_subscriptions_in_force_are_told(stripe: StripeServer, alice: Thing)
     stripe.subscribe(alice, "power")
     deliver(stripe)
     assert brought(resync()) == {("two_subscriptions", "left")}
-    assert brought(resync("user_alice")) == {("two_subscriptions", "left")}
+    assert brought(resync(Wish(("user_alice",)))) == {("two_subscriptions", "left")}
 
 
 def test_an_email_that_differs_is_told(stripe: StripeServer, subscribed: Thing):
@@ -358,3 +326,53 @@ def test_what_was_used_stays_used(stripe: StripeServer, subscribed: Thing):
     stripe.advance(days=32)
     resync()
     assert balance() == 7000
+
+
+def test_an_allowance_of_another_plan_is_set_and_that_of_staff_is_kept(stripe: StripeServer, subscribed: Thing):
+    UserBattery.objects.update(daily_allowance=999)
+    assert resync() == []
+    stripe.upgrade(subscribed, "power")
+    found = {each.kind: each for each in resync()}
+    assert (found["allowance_differs"].expected, found["allowance_differs"].action) == (1500, "repaired")
+    assert UserBattery.objects.get().daily_allowance == 1500
+
+
+def test_a_subscription_that_stands_with_another_user_is_corrected(stripe: StripeServer, subscribed: Thing):
+    User.objects.create(id="user_bob", email="bob@example.com", tier="free")
+    UserSubscription.objects.update(user_id="user_bob")
+    assert ("subscription_of_other_user", "repaired") in brought(resync())
+    assert UserSubscription.objects.get().user_id == "user_alice"
+
+
+def test_a_subscription_that_names_another_customer_is_corrected(stripe: StripeServer, subscribed: Thing):
+    UserSubscription.objects.update(stripe_customer_id="cus_another0000000")
+    assert brought(resync()) == {("subscription_of_other_user", "repaired")}
+    assert UserSubscription.objects.get().stripe_customer_id == subscribed["customer"]
+
+
+def test_objects_that_contradict_each_other_are_left_with_the_sentence(stripe: StripeServer, alice: Thing):
+    set_user(stripe_customer_id=alice["id"])
+    stripe.subscribe(alice, "starter", metadata={"userId": "user_bob"})
+    (found,) = resync()
+    assert (found.kind, found.action) == ("account_unclear", "left")
+    assert "metadata name user_bob" in found.reason
+    assert (BatteryTransaction.objects.count(), User.objects.get().tier) == (0, "free")
+
+
+def test_a_price_in_another_currency_is_told(stripe: StripeServer):
+    stripe.change_price(stripe.prices["starter", "month"], currency="eur")
+    (found,) = resync()
+    assert (found.kind, found.expected, found.found, found.action) == ("plan_currency_differs", "eur", "usd", "left")
+
+
+def test_every_kind_has_a_line_and_every_fault_a_test():
+    page = (Path(__file__).parent.parent.parent / "docs" / "resync.md").read_text()
+    rooms = [
+        file for room in ("billing", "console") for file in (Path(__file__).parent.parent / room).glob("test_*.py")
+    ]
+    code = "".join(file.read_text() for file in rooms)
+    assert [kind for kind in KINDS if f"| `{kind}` |" not in page] == []
+    assert [kind for kind in KINDS if f'"{kind}"' not in code] == []
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) >= 20
+    assert [name for name in named if f"def {name}(" not in code] == []

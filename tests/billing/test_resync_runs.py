@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,44 +12,21 @@ from billing.ledger import Entry, post
 from billing.models import BatteryTransaction, SubscriptionPlan, TransactionType, UserBattery, UserSubscription
 from billing.resync import reading, repairing, run
 from billing.resync.run import NoSuchUser, Resync, Wish
-from billing.resync.scratch import Busy, Difference
+from billing.resync.scratch import Busy
 from billing.stripe_api import StripeTrouble, stripe_of_settings
-from billing.stripe_events import carry_out, needs_of
 from chat.models import User
 from database.models import AuditLog
 from standins.stripe import StripeServer
+from tests.resyncs import own_folder, resync
+from tests.stripe_deliveries import Thing, alice, deliver
 
+__all__ = ["alice", "own_folder"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
-Thing = dict[str, Any]
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture(autouse=True)
-def own_folder(settings: Any, tmp_path: Path) -> None:
-    settings.VAR_DIR = tmp_path
-
-
-@pytest.fixture
-def alice(stripe: StripeServer) -> Thing:
-    User.objects.create(id="user_alice", email="alice@example.com", tier="free", subscription_status="inactive")
-    return stripe.customer("alice@example.com", "Alice", user_id="user_alice")
 
 
 class Killed(BaseException):
     """As if the process ended here."""
-
-
-def resync(wish: Wish | None = None) -> list[Difference]:
-    with Resync(wish or Wish()) as found:
-        found.find()
-        found.repair(by="resync_stripe")
-        return list(found.differences())
-
-
-def deliver(stripe: StripeServer, start: int = 0) -> None:
-    for event in stripe.events[start:]:
-        if needs := needs_of(event):
-            carry_out(stripe_of_settings(), needs)
 
 
 def crowd(stripe: StripeServer, count: int) -> None:

@@ -17,21 +17,16 @@ from billing.stripe_refunds import Paid
 from chat.models import User
 from database.models import AuditLog
 from standins.stripe import StripeServer
+from tests.stripe_deliveries import Thing, alice
 
+__all__ = ["alice"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices", "at_once")]
-Thing = dict[str, Any]
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits between two tries."""
     monkeypatch.setattr(stripe_api, "_pause", lambda tried, headers: 0.0)
-
-
-@pytest.fixture
-def alice(stripe: StripeServer) -> Thing:
-    User.objects.create(id="user_alice", email="alice@example.com", tier="free", subscription_status="inactive")
-    return stripe.customer("alice@example.com", "Alice", user_id="user_alice")
 
 
 @pytest.fixture

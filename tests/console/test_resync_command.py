@@ -27,21 +27,12 @@ from console import resync
 from console.jobs import work_off
 from console.models import Finding, FindingState, JobState, ResyncRun, ResyncState, StaffEvent
 from standins.stripe import StripeServer
+from tests.resyncs import own_folder
+from tests.stripe_deliveries import Thing, alice
 
+__all__ = ["alice", "own_folder"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
-Thing = dict[str, Any]
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-@pytest.fixture(autouse=True)
-def own_folder(settings: Any, tmp_path: Path) -> None:
-    settings.VAR_DIR = tmp_path
-
-
-@pytest.fixture
-def alice(stripe: StripeServer) -> Thing:
-    User.objects.create(id="user_alice", email="alice@example.com", tier="free", subscription_status="inactive")
-    return stripe.customer("alice@example.com", "Alice", user_id="user_alice")
 
 
 def command(*words: str, code: int = 0) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,14 +20,11 @@ from console.jobs import work_off
 from console.models import Finding, FindingState, Job, ResyncRun, ResyncState, StaffEvent
 from console.timeline import timeline
 from standins.stripe import StripeServer
+from tests.resyncs import own_folder
 
+__all__ = ["own_folder"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
 FINDINGS, RUNS = "/admin/console/finding/", "/admin/console/resyncrun/"
-
-
-@pytest.fixture(autouse=True)
-def own_folder(settings: Any, tmp_path: Path) -> None:
-    settings.VAR_DIR = tmp_path
 
 
 def login(role: str) -> Client:
