@@ -64,10 +64,18 @@ _D1_SENTENCES = (
         "https://www.cloudflarestatus.com, and try again in some minutes.",
     ),
 )
-_ABSENT = re.compile(r"no such (table|column): (\S+)")
+# The last is Django's, where it is asked for the columns of a table that is not there.
+_ABSENT = re.compile(r"no such (table|column): (\S+)|has no (column) named (\S+)|(Table) (\S+) does not exist")
 _LIMIT = "The limit counts all that uses the tokens of this Cloudflare user: look for what else does."
 # What d1 says in whole sentences, with the way out.
 _TOLD_BY_D1 = ("The rate limit of", "The outcome is unknown")
+
+
+def absent(error: Exception) -> str:
+    """The table or column that the database lacks, as `column users.tier`; "" where it is another error."""
+    found = _ABSENT.search(str(error))
+    kind, name = filter(None, found.groups()) if found else ("", "")
+    return f"{kind.lower()} {name}".strip().rstrip(":")
 
 
 def sentence(error: Exception, connection: BaseDatabaseWrapper | Any) -> str:
@@ -85,7 +93,6 @@ def sentence(error: Exception, connection: BaseDatabaseWrapper | Any) -> str:
     for text, found in _D1_SENTENCES:
         if text in str(error):
             return found
-    if absent := _ABSENT.search(str(error)):
-        what = f"{absent[1]} {absent[2].rstrip(':')}"
+    if what := absent(error):
         return f"There is no {what}: run manage.py setup_database, which makes what is missing."
     return f"The database says: {error}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import sys
 from collections.abc import Callable
 from urllib.parse import urlencode
@@ -16,13 +15,11 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 
 from d1.errors import OutcomeUnknown, RateLimited
-from database.failures import sentence
+from database.failures import absent, sentence
 from database.router import CONSOLE, OMNICHAT
 
 logger = logging.getLogger(__name__)
 
-# The second is Django's, where it is asked for the columns of a table that is not there.
-_ABSENT = re.compile(r"no such (table|column): (\S+)|Table (\S+) does not exist")
 _VERIFY = "manage.py verify_database tells what else differs, manage.py migrate_database makes what is missing."
 _LOOK_UP = (
     "Open the row again in a minute: if it shows your change, and the audit log an entry of it, then it was saved; "
@@ -75,8 +72,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, OutcomeUnknown):
         return f"{error} {_LOOK_UP}"
     alias = CONSOLE if not answers(CONSOLE) else OMNICHAT
-    absent = _ABSENT.search(str(error))
-    what = f"{absent[1] or 'table'} {absent[2] or absent[3]}" if absent else ""
+    what = absent(error)
     if what and alias == OMNICHAT:
         return f"OmniChat's database has no {what}. {_VERIFY}"
     if what:

@@ -128,7 +128,7 @@ def test_the_commands_tell_what_the_contract_says(command: Command, tmp_path: Pa
     code, listed = command("list_backups")
     assert [each["backup"] for each in listed["backups"]] == [made["backup"], again["backup"]]
     assert [bool(each["verified_at"]) for each in listed["backups"]] == [True, False]
-    assert command("prune_backups", "--keep-daily", "1") == (0, {"removed": [], "kept": 2})
+    assert command("prune_backups", "--keep-daily", "1") == (0, {"removed": 0, "names": [], "kept": 2})
     bad = [("prune_backups",), ("backup_database", "--tables", ",")]
     assert [command(*words)[0] for words in bad] == [2, 2]
     code, missing = command("verify_backup", "omnichat-20200101T000000Z.tar.zst")

@@ -58,6 +58,7 @@ def of_a_file(error: Exception, words: str) -> Any:
         (OperationalError("no such table: users"), "has no table users. manage.py verify_database tells what else"),
         (DatabaseError("Table users does not exist (empty pragma)."), "has no table users. manage.py verify_database"),
         (OperationalError("no such column: users.tier"), "has no column users.tier"),
+        (OperationalError("table users has no column named tier"), "has no column tier. manage.py verify_database"),
         of_a_file(DatabaseError("file is not a database"), "is no SQLite database: name another file"),
         of_a_file(DatabaseError("database disk image is malformed"), "is damaged: restore a backup"),
         of_a_file(OperationalError("database is locked"), "Another program is writing to"),

@@ -38,17 +38,18 @@ class Command(OperatorCommand):
             names = [record["backup"] for record in to_remove(records, keeping)]
             return self._remove(backups, names, len(records), options)
         except BackupError as error:
-            return Report({"removed": []}, "", error=str(error))
+            return Report({"removed": 0}, "", error=str(error))
 
     def _remove(self, backups: Backups, names: list[str], count: int, options: dict[str, Any]) -> Report:
         kept = count - len(names)
         if options["dry_run"]:
-            data = {"removed": [], "would_remove": names, "kept": kept}
+            data = {"removed": 0, "would_remove": names, "kept": kept}
             return Report(data, f"{len(names)} of {count} would go, {kept} stay.", lines=names)
         if names:
             self.confirm(f"Remove {len(names)} of {count} backups in {backups.place.text}?", options)
         removed = list(self.tracked(remove_backups(backups, names), "Removing", len(names)))
-        return Report({"removed": removed, "kept": kept}, f"{len(removed)} removed, {kept} kept.", lines=removed)
+        data = {"removed": len(removed), "names": removed, "kept": kept}
+        return Report(data, f"{len(removed)} removed, {kept} kept.", lines=removed)
 
 
 def _count(text: str) -> int:
