@@ -34,6 +34,15 @@ class PlanForm(EditForm):
             "price_annual": CHARGED,
         }
 
+    def clean(self) -> dict[str, Any]:
+        ids = {name: self.value_of(name) for name in ("stripe_price_id_monthly", "stripe_price_id_annual")}
+        others = SubscriptionPlan.objects.exclude(pk=self.instance.pk).values_list(*ids)
+        taken = {id for pair in others for id in pair}
+        for name in ids.keys() & self.cleaned_data.keys():
+            if ids[name] and (ids[name] in taken or list(ids.values()).count(ids[name]) > 1):
+                self.add_error(name, "This price stands at another plan or interval already: nobody would know which.")
+        return super().clean() or {}
+
 
 class SubscriptionForm(EditForm):
     class Meta:

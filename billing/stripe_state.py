@@ -56,20 +56,29 @@ class Plans:
     """The plans by their prices' ids. There is no default: a price that no plan has is unknown."""
 
     by_price: Mapping[str, Priced] = field(default_factory=dict)
+    #: Prices that stand at several plans, or for a month and for a year: nobody knows what they buy.
+    shared: frozenset[str] = frozenset()
 
     @classmethod
     def of_rows(cls, rows: Iterable[tuple[Any, ...]]) -> Plans:
         """From rows of id, battery_units, daily_battery, monthly price, annual price."""
         found: dict[str, Priced] = {}
+        shared: set[str] = set()
         for id, units, daily, *prices in rows:
             plan = Plan(str(id), shapes.cents(units), shapes.cents(daily))
             for price, months in zip(prices, (1, 12), strict=True):
-                if isinstance(price, str) and price.strip():
-                    found[price.strip()] = Priced(plan, months)
-        return cls(found)
+                if isinstance(price, str) and (price := price.strip()):
+                    shared |= {price} & found.keys()
+                    found[price] = Priced(plan, months)
+        return cls({price: priced for price, priced in found.items() if price not in shared}, frozenset(shared))
 
     def of_price(self, price: str | None) -> Priced:
         """Raises Unknown."""
+        if price in self.shared:
+            raise Unknown(
+                f"The price {price} stands at several plans or intervals. Leave it where it belongs (Plans), then "
+                "replay the event."
+            )
         if price is None or price not in self.by_price:
             raise Unknown(
                 f"No plan has the price {price or '(none)'}. Enter it at its plan (Plans), then replay the event."

@@ -65,6 +65,17 @@ def test_a_plan_is_saved_with_its_entry(admin_client: Client) -> None:
     assert entry.metadata["after"] == {"price_monthly": 3099}
 
 
+@pytest.mark.parametrize(("plan", "name"), [("power", "stripe_price_id_annual"), ("daily", "stripe_price_id_monthly")])
+def test_a_price_stands_at_one_plan_and_interval_alone(admin_client: Client, plan: str, name: str) -> None:
+    SubscriptionPlan.objects.filter(pk="power").update(stripe_price_id_monthly="price_1")
+    address = change("subscriptionplan", plan)
+    form = inputs(admin_client.get(address))
+    response = admin_client.post(address, {**form, name: "price_1"})
+    assert "stands at another plan or interval already" in response.content.decode()
+    assert admin_client.post(address, {**form, name: "price_2"}).status_code == 302
+    assert getattr(SubscriptionPlan.objects.get(pk=plan), name) == "price_2"
+
+
 def test_a_subscription_changes_its_plan_and_keeps_its_user(
     admin_client: Client, subscription: UserSubscription
 ) -> None:

@@ -68,6 +68,17 @@ def test_an_unknown_price_is_parked_and_never_a_default_plan(stripe: StripeServe
     assert (ledger(), UserSubscription.objects.count(), user()[0]) == ({}, 0, "free")
 
 
+@pytest.mark.parametrize("other", ["starter", "power"])
+def test_a_price_that_stands_twice_is_parked_and_never_guessed(stripe: StripeServer, alice: Thing, other: str):
+    monthly = stripe.prices["starter", "month"]
+    SubscriptionPlan.objects.filter(pk=other).update(stripe_price_id_annual=monthly)
+    stripe.subscribe(alice, "starter")
+    for type in ("customer.subscription.created", "invoice.paid"):
+        with pytest.raises(Parked, match=f"The price {monthly} stands at several"):
+            deliver(stripe, type)
+    assert (ledger(), user()[0]) == ({}, "free")
+
+
 def test_one_that_ended_at_a_price_that_is_gone_stands_in_nobodys_way(stripe: StripeServer, alice: Thing):
     old = stripe.subscribe(alice, "power")
     stripe.cancel(old, at_period_end=False)
