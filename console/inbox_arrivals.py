@@ -18,6 +18,8 @@ from console.models.inbox import InboxSource, InboxState
 TOLERANCE = 300
 # Who has these could pay or act as somebody else. No handler reads them.
 _SECRET = frozenset(("client_secret", "secret", "ephemeral_key"))
+# Where Stripe lets in whoever has the address.
+_OPEN_DOORS = ("billing_portal.session", "identity.verification_session")
 _SECRET_NAMES = (b"secret", b"ephemeral_key")
 
 
@@ -105,16 +107,18 @@ def arrival_of_clerk(event: Mapping[str, Any], id: str) -> Arrival:
     kind, data = event.get("type"), event.get("data")
     if not _is_name(id, 255) or not _is_name(kind, 100) or not isinstance(data, Mapping):
         raise Refused("The body is no event of Clerk's.")
+    handled = kind in clerk_events.HANDLED
     return Arrival(
         InboxSource.CLERK,
         id,
         str(kind),
         "",
         None,
-        str(data.get("id") or "")[:255] if kind in clerk_events.HANDLED else "",
-        _kept(event),
+        str(data.get("id") or "")[:255] if handled else "",
+        # Others hold the codes by which somebody signs in.
+        _kept(event if handled else {**event, "data": {"id": data.get("id")}}),
         _moment(data.get("updated_at")) or _moment(event.get("timestamp")),
-        InboxState.RECEIVED if kind in clerk_events.HANDLED else InboxState.IGNORED,
+        InboxState.RECEIVED if handled else InboxState.IGNORED,
     )
 
 
@@ -135,7 +139,8 @@ def _kept(event: Mapping[str, Any]) -> str:
 def without_secrets(value: Any) -> Any:
     """The same without what would let somebody pay or act as somebody else."""
     if isinstance(value, Mapping):
-        return {key: without_secrets(each) for key, each in value.items() if key not in _SECRET}
+        secret = _SECRET | {"url"} if value.get("object") in _OPEN_DOORS else _SECRET
+        return {key: without_secrets(each) for key, each in value.items() if key not in secret}
     return [without_secrets(each) for each in value] if isinstance(value, list) else value
 
 

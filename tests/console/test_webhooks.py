@@ -190,6 +190,13 @@ def test_what_would_let_somebody_pay_is_not_kept(stripe: StripeServer):
     assert "client_secret" not in payloads
 
 
+def test_an_address_that_lets_in_whoever_has_it_is_not_kept(stripe: StripeServer, event: Any):
+    session = {"object": "billing_portal.session", "id": "bps_1", "url": "https://billing.stripe.com/p/session/open"}
+    opened = {**event, "type": "billing_portal.session.created", "data": {"object": session}}
+    assert deliver(stripe, opened).status_code == 200
+    assert json.loads(InboxEvent.objects.get().payload)["data"]["object"].keys() == {"object", "id"}
+
+
 def test_ten_deliveries_at_once_are_all_answered_200_and_kept_once(files: Path, stripe: StripeServer, event: Any):
     answers: list[int] = []
 
@@ -249,3 +256,8 @@ def test_of_a_rolled_clerk_secret_both_are_good(clerk: None, settings: Any):
 def test_other_events_of_clerk_are_kept_as_ignored(clerk: None):
     assert clerk_delivery({"id": "sess_1"}, "session.created").status_code == 200
     assert InboxEvent.objects.get().state == InboxState.IGNORED
+
+
+def test_a_code_by_which_somebody_signs_in_is_not_kept(clerk: None):
+    assert clerk_delivery({"id": "ema_1", "otp_code": "424242", "body": "424242"}, "email.created").status_code == 200
+    assert "424242" not in InboxEvent.objects.get().payload
