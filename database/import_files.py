@@ -7,7 +7,8 @@ import io
 import json
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePath
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from xml.etree.ElementTree import ParseError
 
 import openpyxl
+from openpyxl.reader.excel import ExcelReader
 from openpyxl.utils.escape import unescape
 from openpyxl.utils.exceptions import InvalidFileException
 
@@ -22,9 +24,12 @@ from database.formulas import as_it_was
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_ROWS = 50_000
+TOO_MANY = f"The file has more than {MAX_ROWS:,} rows: divide it into several."
+UNPACKED = "The workbook is too large when unpacked: divide it into several."
 TOO_LARGE = f"The file has more than {MAX_BYTES // 1024 // 1024} MB: divide it into several."
-#: What the parts of a workbook may come to when unpacked.
-MAX_UNPACKED = 200 * 1024 * 1024
+MAX_COLUMNS = 500
+#: What the parts of a workbook may come to when unpacked; and one that is read at a stretch, as the styles.
+MAX_UNPACKED, MAX_PART = 200 * 1024 * 1024, 2 * 1024 * 1024
 #: Seconds that reading a file may take, so that none keeps a process of the server to itself.
 MAX_SECONDS = 20.0
 T = TypeVar("T")
@@ -58,7 +63,7 @@ def read_file(name: str, content: bytes) -> Table:
         raise BadFile("Only files that end in .csv, .xlsx or .json can be imported.")
     table = read(content, time.monotonic() + MAX_SECONDS)
     if len(table.rows) > MAX_ROWS:
-        raise BadFile(f"The file has more than {MAX_ROWS:,} rows: divide it into several.")
+        raise BadFile(TOO_MANY)
     return table
 
 
@@ -91,12 +96,43 @@ def _decoded(content: bytes) -> str:
         raise BadFile(f"Line {line} is not UTF-8: save the file as “CSV UTF-8” and upload it again.") from error
 
 
+class _Timed(io.BytesIO):
+    """A file whose reading ends by `BadFile` when the clock has passed `end`, whoever reads it."""
+
+    def __init__(self, content: bytes, end: float) -> None:
+        super().__init__(content)
+        self.end = end
+
+    def read(self, size: int | None = -1) -> bytes:
+        next(_until(self.end, [None]))
+        return super().read(size)
+
+
+class _Parts(zipfile.ZipFile):
+    """What openpyxl reads a workbook from: strings and sheets by `open`, piece by piece, all else by `read`."""
+
+    def read(self, name: str | zipfile.ZipInfo, pwd: bytes | None = None) -> bytes:
+        part = name if isinstance(name, zipfile.ZipInfo) else self.getinfo(name)
+        if part.file_size > MAX_PART:
+            raise BadFile(UNPACKED)
+        return super().read(name, pwd)
+
+
+def _book(content: bytes, end: float) -> openpyxl.Workbook:
+    """As `openpyxl.load_workbook` makes it, with its file in our place: there the limits are kept."""
+    file = _Timed(content, end)
+    reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
+    reader.archive = _Parts(file)
+    if sum(part.file_size for part in reader.archive.infolist()) > MAX_UNPACKED:
+        raise BadFile(UNPACKED)
+    reader.read()
+    book: openpyxl.Workbook = reader.wb
+    return book
+
+
 def _xlsx(content: bytes, end: float) -> Table:
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as parts:
-            if sum(part.file_size for part in parts.infolist()) > MAX_UNPACKED:
-                raise BadFile("The workbook is too large when unpacked: divide it into several.")
-        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
+        book = _book(content, end)
         sheet: Any = book.worksheets[0]
         numbered = enumerate(_until(end, sheet.iter_rows(values_only=True)), start=1)
         return _table(
@@ -128,10 +164,16 @@ def _columns(header: list[str]) -> list[str]:
         header.pop()
     if not header:
         raise BadFile("The file is empty: its first row has to name the columns.")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    _limit(header)
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise BadFile(f"The first row names {', '.join(name or '(nothing)' for name in twice)} twice.")
     return header
+
+
+def _limit(columns: Sequence[str]) -> None:
+    if len(columns) > MAX_COLUMNS:
+        raise BadFile(f"The file has more than {MAX_COLUMNS} columns: leave out those that are not to be imported.")
 
 
 def _given(number: int, columns: list[str], values: list[Any]) -> Given:
@@ -143,6 +185,8 @@ def _given(number: int, columns: list[str], values: list[Any]) -> Given:
 def _json(content: bytes, end: float) -> Table:
     try:
         data = json.loads(_decoded(content))
+        if isinstance(data, list) and len(data) > MAX_ROWS:
+            raise BadFile(TOO_MANY)
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise BadFile("The JSON escapes half a character (\\ud800 to \\udfff): put whole ones in its place.") from error
@@ -153,6 +197,7 @@ def _json(content: bytes, end: float) -> Table:
     if not data:
         raise BadFile("The file has no row.")
     columns = list(dict.fromkeys(name for row in data for name in row))
+    _limit(columns)
     return Table(columns, [Given(number, row) for number, row in enumerate(_until(end, data), start=1)])
 
 

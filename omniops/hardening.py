@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
+from django.core.files.uploadhandler import FileUploadHandler
 from django.views.debug import SafeExceptionReporterFilter
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 YEAR = 365 * 24 * 60 * 60
+#: Bytes of a request with files. Those of ours have 10 MB; what is somewhat more is told by the form itself.
+LARGEST_BODY = 32 * 1024 * 1024
 
 
 def is_public(debug: bool, hosts: Iterable[str]) -> bool:
@@ -44,3 +48,19 @@ class SecretsFilter(SafeExceptionReporterFilter):
     hidden_settings = re.compile(
         f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|URI|DSN|IDENTITY|STORAGE|COOKIE|SVIX|JWT", re.I
     )
+
+
+class BodyLimit(FileUploadHandler):
+    """Refuses a request with files before it is read: Django's own limit leaves files out."""
+
+    def handle_raw_input(
+        self, input_data: Any, META: Any, content_length: int, boundary: Any, encoding: str | None = None
+    ) -> None:
+        if content_length > LARGEST_BODY:
+            raise RequestDataTooBig(f"The body has more than {LARGEST_BODY:,} bytes.")
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        return raw_data
+
+    def file_complete(self, file_size: int) -> None:
+        """The file is kept by the handlers after this one."""

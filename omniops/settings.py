@@ -245,6 +245,11 @@ STORAGES = {
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 JOBS_EMBEDDED = True
 
+FILE_UPLOAD_HANDLERS = [
+    "omniops.hardening.BodyLimit",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 # A form of 1,000 fields is nothing that a page here makes.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 ENVIRONMENT_PROBLEMS = PROBLEMS
