@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db import Error
+from django.db import Error, transaction
+from django.db.models import QuerySet
 from django.utils.crypto import constant_time_compare
 
 from console import seals
@@ -18,6 +20,8 @@ from database.verification import Context, Finding, register_check
 By = AbstractBaseUser | AnonymousUser | None
 #: Broken links that are listed; all are counted.
 LISTED = 20
+#: The event that tells which others were pruned, and how many blocks of numbers one has.
+PRUNED, MOST_BLOCKS = "sign_in.pruned", 1000
 
 
 def record(action: str, *, by: By, subject: str = "", detail: dict[str, Any] | None = None) -> StaffEvent:
@@ -28,11 +32,43 @@ def record(action: str, *, by: By, subject: str = "", detail: dict[str, Any] | N
     return event
 
 
+def prune(events: QuerySet[StaffEvent]) -> int:
+    """Remove these events, and record which they were, so that they are not missing. Gives how many.
+
+    For one kind of events, of little worth when it is old. What is not as it was sealed stays: it is a proof.
+    """
+    keys, removed = seals.secrets(), 0
+    with transaction.atomic(using=CONSOLE):
+        found = events.using(CONSOLE).exclude(number=None).order_by("number").iterator(chunk_size=2000)
+        blocks = _blocks((each.place, each.place) for each in found if _is_as_sealed(each, keys.get(each.sealed_with)))
+        for start in range(0, len(blocks), MOST_BLOCKS):
+            portion = blocks[start : start + MOST_BLOCKS]
+            record(PRUNED, by=None, detail={"events": portion})
+            for block in portion:
+                removed += StaffEvent.objects.using(CONSOLE).filter(number__range=block).delete()[0]
+    return removed
+
+
+def _blocks(ranges: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
+    """Numbers from a first to a last; those that touch are put together."""
+    blocks: list[tuple[int, int]] = []
+    for first, last in sorted((first, last) for first, last in ranges):
+        if blocks and first <= blocks[-1][1] + 1:
+            first, last = blocks[-1][0], max(last, blocks.pop()[1])
+        blocks.append((first, last))
+    return blocks
+
+
+def _is_as_sealed(event: StaffEvent, secret: str | None) -> bool:
+    return secret is not None and constant_time_compare(seals.seal(event.sealed_parts(), secret), event.seal)
+
+
 @dataclass
 class Chain:
     """What a walk along all events found. `faults` are sentences, the first of them; `count` is of all."""
 
     events: int = 0
+    pruned: int = 0
     last: str = seals.FIRST
     count: int = 0
     other_key: int = 0
@@ -49,7 +85,13 @@ def verify_chain() -> Chain:
     chain, head = Chain(), _head(found := Summary.objects.using(CONSOLE).filter(name=HEAD).first())
     since, keys, number = head.since if head else 1, seals.secrets(), 0
     rows = StaffEvent.objects.using(CONSOLE).exclude(number=None).order_by("number")
+    # A note that was changed or slipped in is a fault itself, found on the way.
+    notes = rows.filter(action=PRUNED).values_list("detail__events", flat=True)
+    gone = dict(_blocks(block for note in notes for block in note))
     for event in rows.iterator(chunk_size=2000):
+        if event.place > number + 1 and gone.get(number + 1) == event.place - 1:
+            chain.pruned += event.place - 1 - number
+            number, chain.last = event.place - 1, event.previous
         _compare(chain, event, number + 1, keys.get(event.sealed_with), since)
         number, chain.last = event.place, event.seal
         chain.events += 1
@@ -69,7 +111,7 @@ def _compare(chain: Chain, event: StaffEvent, expected: int, secret: str | None,
     elif event.previous != chain.last:
         chain.tell(f"event {event.place} does not follow the one before it")
     if secret is not None:
-        if not constant_time_compare(seals.seal(event.sealed_parts(), secret), event.seal):
+        if not _is_as_sealed(event, secret):
             chain.tell(f"event {event.place} was changed")
     elif event.place >= since:
         chain.tell(f"event {event.place} has the seal of an unknown key")
@@ -96,7 +138,12 @@ def check_chain(context: Context) -> Finding:
         chain = verify_chain()
     except Error:
         return Finding({"staff_events": None})
-    data = {"events": chain.events, "faults": chain.faults, "sealed_with_another_key": chain.other_key}
+    data = {
+        "events": chain.events,
+        "pruned": chain.pruned,
+        "faults": chain.faults,
+        "sealed_with_another_key": chain.other_key,
+    }
     lines = [f"Staff events: {fault}." for fault in chain.faults]
     if chain.other_key:
         lines.append(

@@ -91,7 +91,8 @@ def identity(request: HttpRequest) -> Identity:
             options={"require": ["exp", "iat", "iss", "aud"]},
         )
     except jwt.PyJWTError as error:
-        raise AccessRefused(str(error)) from error
+        # Its words may hold a part of the token.
+        raise AccessRefused(f"the token is not good ({type(error).__name__})") from error
     # A service token of Access has no email, and is nobody of the staff.
     email = claims.get("email")
     if not isinstance(email, str) or not email:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from allauth.account.adapter import get_adapter
@@ -9,12 +10,17 @@ from allauth.account.internal.flows.login import get_authentication_records
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
+from django.utils import timezone
 
 from console.models import StaffEvent
 from console.signin import throttle
+from console.staff_events import prune
 
 #: A sign-in that is complete, one that failed, and the failure by which a name or address is shut out for a while.
 DONE, FAILED, SHUT_OUT = "sign_in.done", "sign_in.failed", "sign_in.shut_out"
+#: More of a kind failed within an hour than are kept.
+FLOOD, MOST_AN_HOUR = "sign_in.flood", 200
+KEPT_FOR = timedelta(days=90)
 
 
 def _keep(action: str, user: AbstractBaseUser, authenticator: Authenticator) -> None:
@@ -50,14 +56,34 @@ def failed(tried: throttle.Try, what: str, *, login: Any = None) -> None:
     The subject is the keyed hash: people type passwords into the field for the name.
     """
     detail = {"address": tried.address, "what": what, **({"login": login} if login else {})}
-    StaffEvent.objects.create(action=FAILED, subject=tried.subject, detail=detail)
+    _keep_failure(FAILED, tried.subject, detail)
     if wait := tried.wait_of_next():
-        StaffEvent.objects.create(action=SHUT_OUT, subject=tried.subject, detail={**detail, "seconds": wait})
+        _keep_failure(SHUT_OUT, tried.subject, {**detail, "seconds": wait})
 
 
-def refused(request: HttpRequest, why: str) -> None:
-    """Somebody for whom an issuer or Access vouches, but who is no staff here."""
-    StaffEvent.objects.create(action=FAILED, detail={"address": address_of(request), "what": why})
+def refused(request: HttpRequest, why: str, who: str = "") -> None:
+    """Somebody for whom an issuer or Access vouches, but who is no staff here; or for whom nobody does.
+
+    The same from the same address is kept as often as a password may be tried.
+    """
+    tried = throttle.begin(f"refused {why} {who}", get_adapter(request).get_client_ip(request))
+    if not tried.wait:
+        _keep_failure(FAILED, who, {"address": tried.address, "what": why})
+
+
+def _keep_failure(action: str, subject: str, detail: dict[str, Any]) -> None:
+    """At most so many of a kind in an hour: whoever tries names without end fills no table. Then it is told once."""
+    lately = StaffEvent.objects.filter(at__gt=timezone.now() - timedelta(hours=1))
+    if (kept := lately.filter(action=action).count()) < MOST_AN_HOUR:
+        StaffEvent.objects.create(action=action, subject=subject, detail=detail)
+    elif not lately.filter(action=FLOOD, subject=action).exists():
+        StaffEvent.objects.create(action=FLOOD, subject=action, detail={"kept": kept})
+
+
+def prune_failures() -> int:
+    """Remove failures of long ago; gives how many."""
+    old = StaffEvent.objects.filter(action__in=(FAILED, SHUT_OUT, FLOOD), at__lt=timezone.now() - KEPT_FOR)
+    return prune(old)
 
 
 def address_of(request: HttpRequest) -> str:

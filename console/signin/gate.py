@@ -16,7 +16,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from console.signin import access, sessions
+from console.signin import access, events, sessions
 from console.signin.fresh import NotFresh, require_fresh
 from console.signin.oidc import staff_of
 
@@ -58,8 +58,8 @@ def by_access(request: HttpRequest) -> HttpResponse | None:
     """Each request is to come through Access, and to be of who is signed in."""
     try:
         identity = access.identity(request)
-    except access.AccessRefused:
-        return render(request, "admin/console/access_refused.html", status=403)
+    except access.AccessRefused as refused:
+        return _refused(request, f"access: {refused}")
     except access.AccessUnreachable:
         return render(request, "admin/console/access_unreachable.html", status=503)
     request.access_identity = identity  # type: ignore[attr-defined]
@@ -68,7 +68,13 @@ def by_access(request: HttpRequest) -> HttpResponse | None:
         return None
     if user.is_authenticated:
         logout(request)
-    return None if staff_of(identity.email) else render(request, "admin/console/access_refused.html", status=403)
+    return None if staff_of(identity.email) else _refused(request, "access: no staff", identity.email)
+
+
+def _refused(request: HttpRequest, why: str, who: str = "") -> HttpResponse:
+    """`who` is vouched for by Access, and no staff."""
+    events.refused(request, why, who)
+    return render(request, "admin/console/access_refused.html", status=403)
 
 
 def _ended(request: HttpRequest) -> HttpResponse | None:

@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from console.models import StaffEvent
 from console.roles import OPERATOR, SUPPORT
 from console.signin import access
 from console.signin.policy import require_of
@@ -239,3 +240,19 @@ def test_a_factor_that_a_role_needs_is_needed_behind_access_too(alice: User, tok
 
 def test_webhooks_need_no_token(team: Team) -> None:
     assert Client().post("/webhooks/stripe/").status_code == 503
+
+
+def test_what_is_turned_away_is_kept_and_no_storm_of_it(alice: User, token: Token) -> None:
+    someone = {"REMOTE_ADDR": "203.0.113.9"}
+    for headers in ({}, token("alice@example.com", key=THEIRS), token("carol@example.com")):
+        for _ in range(8):
+            assert Client().get(INDEX, headers=headers, **someone).status_code == 403
+    kept = StaffEvent.objects.filter(action="sign_in.failed").order_by("number")
+    assert [(event.subject, event.detail["what"]) for event in kept] == [
+        *[("", "access: the request has no Cf-Access-Jwt-Assertion")] * 5,
+        *[("", "access: the token is not good (InvalidSignatureError)")] * 5,
+        *[("carol@example.com", "access: no staff")] * 5,
+    ]
+    assert {event.detail["address"] for event in kept} == {"203.0.113.9"}
+    # Who is staff comes in from there all the same.
+    assert Client().post(LOGIN, headers=token("alice@example.com"), **someone).status_code == 302

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from console.models import StaffEvent
 from console.roles import SUPPORT
+from console.signin import events
 from console.signin.models import SignInAttempt
 from console.staff_events import verify_chain
 from tests.signin_people import (
@@ -77,3 +81,18 @@ def test_who_may_not_come_in_with_a_good_password_has_failed(client: Client) -> 
     person("carol", is_staff=False)
     client.post(LOGIN, {"username": "carol", "password": PASSWORD})
     assert kept() == ["sign_in.failed"]
+
+
+def test_a_flood_of_failures_fills_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time another name, from a proxy's address that is not counted alone."""
+    monkeypatch.setattr(events, "MOST_AN_HOUR", 10)
+    for n in range(30):
+        sign_in(Client(), f"name {n}", WRONG, REMOTE_ADDR="10.0.0.1")
+    assert kept() == ["sign_in.failed"] * 10 + ["sign_in.flood"]
+    # It does not cover up that somebody tries one name: that is kept for itself.
+    for _ in range(5):
+        sign_in(Client(), "alice", WRONG, REMOTE_ADDR="10.0.0.1")
+    assert kept()[11:] == ["sign_in.shut_out"]
+    StaffEvent.objects.update(at=timezone.now() - timedelta(hours=1, seconds=1))
+    sign_in(Client(), "another", WRONG, REMOTE_ADDR="10.0.0.1")
+    assert kept()[12:] == ["sign_in.failed"]

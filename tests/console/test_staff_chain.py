@@ -14,10 +14,12 @@ from django.contrib.auth.models import User
 from django.db import connections, transaction
 from django.test import override_settings
 from django.urls import reverse
+from django.utils import timezone
 
 from console.models import StaffEvent, Summary
 from console.models.staff import HEAD
 from console.roles import AUDITOR, OPERATOR, SUPPORT
+from console.signin.events import FAILED, KEPT_FOR, prune_failures
 from console.staff_events import record, verify_chain
 from tests.pages import signed_in
 
@@ -86,6 +88,38 @@ def test_what_is_changed_past_the_console_is_found(five: list[StaffEvent], kind:
     # What is recorded afterwards does not mend it.
     record("later", by=None)
     assert verify_chain().count > 0
+
+
+@pytest.fixture
+def pruned(alice: User) -> int:
+    """Of eight events four were failed sign-ins of long ago: 1, 3, 4 and 6. Gives how many were pruned."""
+    for number, kind in enumerate("fxffxfxf", start=1):
+        old = timezone.now() - (timedelta(days=0) if number == 8 else KEPT_FOR + timedelta(hours=1))
+        StaffEvent.objects.create(action=FAILED if kind == "f" else "export", at=old)
+    return prune_failures()
+
+
+def test_old_failures_are_pruned_by_a_sealed_note_and_nothing_else_may_be_missing(pruned: int) -> None:
+    assert (pruned, prune_failures()) == (4, 0)
+    assert [event.number for event in rows()] == [2, 5, 7, 8, 9]
+    note = rows().get(number=9)
+    assert (note.action, note.detail["events"]) == ("sign_in.pruned", [[1, 1], [3, 4], [6, 6]])
+    assert (verify_chain().faults, verify_chain().pruned) == ([], 4)
+    rows().filter(number=5).delete()
+    assert verify_chain().faults == ["events 3 to 6 are missing"]
+
+
+def test_a_note_that_something_was_pruned_cannot_be_forged(pruned: int) -> None:
+    rows().filter(number=2).delete()
+    rows().filter(number=9).update(detail={**rows().get(number=9).detail, "events": [[1, 4], [6, 6]]})
+    assert verify_chain().faults == ["event 9 was changed"]
+
+
+def test_what_was_made_to_look_like_an_old_failure_is_not_pruned(five: list[StaffEvent]) -> None:
+    """Pruning would take the proof with it that the row was changed."""
+    rows().filter(number=3).update(action=FAILED, at=timezone.now() - KEPT_FOR - timedelta(hours=1))
+    assert prune_failures() == 0
+    assert verify_chain().faults == ["event 3 was changed"]
 
 
 def test_a_row_that_is_slipped_in_is_found(five: list[StaffEvent]) -> None:
@@ -160,6 +194,7 @@ def in_process(manage: Callable, code: str, **variables: str) -> str:
 FORTY = """
 import threading
 from django.db import connections, transaction
+from console.signin.events import FAILED, KEPT_FOR, prune_failures
 from console.staff_events import record, verify_chain
 def work():
     for n in range(10):
@@ -187,7 +222,7 @@ def test_verify_database_tells_of_a_missing_row(manage: Callable, tmp_path: Path
     manage("setup_database", "--json")
     in_process(manage, 'from console.staff_events import record; [record("x", by=None) for n in range(3)]')
     whole = json.loads(manage("verify_database", "--json").stdout)
-    assert whole["staff_events"] == {"events": 3, "faults": [], "sealed_with_another_key": 0}
+    assert whole["staff_events"] == {"events": 3, "faults": [], "sealed_with_another_key": 0, "pruned": 0}
     with sqlite3.connect(tmp_path / "console.sqlite3") as connection:
         connection.execute("DELETE FROM console_staffevent WHERE number = 3")
     connection.close()
@@ -211,6 +246,7 @@ with connection.cursor() as cursor:
     in_process(manage, before)
     manage("migrate")
     after = """
+from console.signin.events import FAILED, KEPT_FOR, prune_failures
 from console.staff_events import record, verify_chain
 record("z", by=None)
 print(verify_chain().events, verify_chain().faults)
