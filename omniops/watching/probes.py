@@ -19,6 +19,9 @@ from database.router import CONSOLE, OMNICHAT
 
 #: Seconds for which an answer is given again, so that no storm of probes becomes a storm of requests to D1.
 KEPT_FOR = 15.0
+#: Seconds that a probe waits for a database, which would itself be waited for much longer.
+PATIENCE = 3.0
+SILENT = "does not answer"
 
 
 def _console() -> bool:
@@ -35,27 +38,43 @@ CHECKS: dict[str, Callable[[], bool]] = {CONSOLE: _console, OMNICHAT: _omnichat}
 
 
 class Kept:
-    """What the checks said last. One thread asks at a time; the others wait for its answer."""
+    """What the checks said last. Each is asked by a thread of its own, once at a time, for `PATIENCE` at the most."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._lock = threading.Lock()
-        self._at = float("-inf")
+        self._at: dict[str, float] = {}
         self._found: dict[str, str] = {}
+        self._asked: dict[str, threading.Thread] = {}
 
     def found(self) -> dict[str, str]:
+        end = time.monotonic() + PATIENCE
+        for name in CHECKS:
+            self._ask(name)
+        for asked in list(self._asked.values()):
+            asked.join(max(0.0, end - time.monotonic()))
+        return {name: SILENT if self._asked[name].is_alive() else self._found.get(name, SILENT) for name in CHECKS}
+
+    def _ask(self, name: str) -> None:
         with self._lock:
-            if self.clock() - self._at >= KEPT_FOR:
-                self._found = {name: _word(check) for name, check in CHECKS.items()}
-                self._at = self.clock()
-            return self._found
+            before = self._asked.get(name)
+            if before and (before.is_alive() or self.clock() - self._at.get(name, float("-inf")) < KEPT_FOR):
+                return
+            # A daemon: a database that hangs does not keep the process from ending.
+            self._asked[name] = threading.Thread(target=self._answer, args=(name,), daemon=True)
+            self._asked[name].start()
+
+    def _answer(self, name: str) -> None:
+        self._found[name] = _word(CHECKS[name])
+        self._at[name] = self.clock()
+        connections[name].close()
 
 
 def _word(check: Callable[[], bool]) -> str:
     try:
         return "ok" if check() else "not migrated"
     except (DatabaseError, InterfaceError, MigrationError):
-        return "does not answer"
+        return SILENT
 
 
 kept = Kept()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -64,6 +65,21 @@ def test_a_database_that_does_not_answer_is_named_and_its_error_is_not(
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["default"]) == (503, "does not answer")
     assert "hush" not in answer.text
+
+
+def test_a_database_that_hangs_keeps_no_probe_waiting(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    end, asked = threading.Event(), []
+
+    def hangs() -> bool:
+        asked.append(1)
+        return end.wait(60)
+
+    monkeypatch.setattr(probes, "PATIENCE", 0.2)
+    monkeypatch.setitem(probes.CHECKS, "omnichat", hangs)
+    told = [client.get("/readyz").json() for _ in range(3)]
+    end.set()
+    assert {each["omnichat"] for each in told} == {"does not answer"}
+    assert len(asked) == 1, "each probe that waits for the same database takes a thread of the server with it"
 
 
 def test_there_are_no_metrics_until_they_are_asked_for(client: Client, settings: Any) -> None:
