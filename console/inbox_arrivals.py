@@ -20,7 +20,7 @@ TOLERANCE = 300
 _SECRET = frozenset(("client_secret", "secret", "ephemeral_key"))
 # Where Stripe lets in whoever has the address.
 _OPEN_DOORS = ("billing_portal.session", "identity.verification_session")
-_SECRET_NAMES = (b"secret", b"ephemeral_key")
+_SECRET_NAMES = (b"secret", b"ephemeral_key", *(name.encode() for name in _OPEN_DOORS))
 
 
 class Refused(Exception):
