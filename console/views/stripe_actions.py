@@ -26,6 +26,7 @@ from billing.stripe_plans import FRESH, Proration, change_plan, may_change, prev
 from billing.stripe_shapes import Object
 from chat.models import User as Account
 from console.changelist import login
+from console.signin.fresh import require_fresh
 from console.stripe_decisions import Decision, SentBefore, is_open, perform, unfinished
 from console.stripe_pages import CHANGE, action_url, cost_of, day, money, subscription_url, told
 from database import cells
@@ -64,6 +65,8 @@ def action_page(request: HttpRequest, id: str, name: str) -> HttpResponse:
     _check(request, id)
     if name not in NAMES:
         raise Http404
+    if name == "cancel-now" and (stale := require_fresh(request)):
+        return stale
     looked_at = timezone.now()
     try:
         check_effects()
