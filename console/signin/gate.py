@@ -14,6 +14,7 @@ from django.contrib.auth import REDIRECT_FIELD_NAME, SESSION_KEY, logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext
 
 from console.signin import access, events, sessions
@@ -36,7 +37,11 @@ class SignInGate:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if request.path.startswith("/admin/") and not response.has_header("Cache-Control"):
+            # Errors as well: they show who is signed in, and a 404 may be kept by a browser or proxy.
+            add_never_cache_headers(response)
+        return response
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         if access.is_configured() and request.path.startswith("/admin/") and (answer := by_access(request)):

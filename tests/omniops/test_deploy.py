@@ -67,6 +67,38 @@ def test_every_page_says_what_a_browser_may_do_with_it(client: Client) -> None:
     assert "no-store" in page["Cache-Control"]
 
 
+@pytest.mark.django_db
+@pytest.mark.sqlite_only("headers are the same whatever the database")
+@pytest.mark.parametrize(
+    ("method", "url", "status", "host"),
+    [
+        ("get", "/static/omniops/css/django.css", 200, "localhost"),
+        ("get", "/nothing/", 404, "localhost"),
+        ("get", "/healthz", 200, "localhost"),
+        ("get", "/metrics", 404, "localhost"),
+        ("post", "/admin/login/", 403, "localhost"),
+        ("post", "/webhooks/stripe/", 503, "localhost"),
+        ("get", "/admin/security/second-factor/authenticate/", 302, "localhost"),
+        ("get", "/admin/login/", 400, "evil.example"),
+    ],
+)
+def test_every_answer_has_the_rules_errors_and_files_as_well(method: str, url: str, status: int, host: str) -> None:
+    answer = Client(enforce_csrf_checks=True).generic(method.upper(), url, HTTP_HOST=host)
+    answer.close()
+    assert answer.status_code == status
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    assert answer["X-Frame-Options"] == "DENY"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.django_db
+@pytest.mark.sqlite_only("headers are the same whatever the database")
+def test_an_error_that_shows_who_is_signed_in_is_not_kept(admin_client: Client) -> None:
+    for url, status in (("/admin/nothing/", 404), ("/admin/auth/group/add/", 403), ("/admin/logout/", 405)):
+        answer = admin_client.get(url)
+        assert (answer.status_code, "no-store" in answer.get("Cache-Control", "")) == (status, True)
+
+
 def test_a_report_of_an_error_shows_no_secret() -> None:
     names = {"BACKUP_AGE_IDENTITY": "hush", "BACKUP_STORAGE": "s3://b?secret_key=hush", "STRIPE_SECRET_KEY": "hush"}
     asked = RequestFactory().get(
