@@ -12,7 +12,7 @@ from chat.models import Conversation, Message, User
 from console import contents
 from console.models import StaffEvent
 from console.roles import AUDITOR, BILLING, OPERATOR, SUPPORT
-from tests.pages import signed_in
+from tests.pages import addresses, make_rows, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -114,3 +114,20 @@ def test_a_huge_message_is_cut(url: str) -> None:
 
 def test_a_conversation_that_is_not_there_is_not_found(url: str) -> None:
     assert signed_in(SUPPORT).get(reverse("contents", args=["nobody"])).status_code == 404
+
+
+def test_without_a_reason_nothing_shows_what_was_said(db: Any) -> None:
+    """No page, no search, no file of an export, and not the page of the conversation."""
+    make_rows()
+    Message.objects.update(content=SECRET, metadata={"attachments": [{"name": SECRET}]})
+    client, looked = signed_in(AUDITOR), 0
+    for address in addresses():
+        if address.pattern.startswith(("admin/chat/", "admin/account/", "admin/find/", "admin/contents/")):
+            answers = [client.get(address.url, {"q": "knee"})]
+            if address.name.endswith("_export"):
+                answers += [client.post(address.url, {"format": kind}) for kind in ("csv", "json", "xlsx")]
+            for answer in answers:
+                said = b"".join(answer.streaming_content) if answer.streaming else answer.content
+                assert b"hurts" not in said, address
+                looked += answer.status_code == 200
+    assert looked > 20
