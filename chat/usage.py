@@ -51,13 +51,19 @@ DELETE FROM daily_usage_summary AS s WHERE date >= %s AND date < %s AND EXISTS (
   SELECT 1 FROM daily_usage_summary o WHERE o.user_id = s.user_id AND substr(o.date, 1, 10) = substr(s.date, 1, 10)
   AND o.id <> s.id AND o.id <> {_OURS} AND (s.id = {_OURS} OR o.id < s.id)) RETURNING 1
 """  # noqa: S608
+# The app writes the models in the order in which they were first used.
+_MODELS = """
+CASE WHEN json_valid(s.models_used) THEN (SELECT json_group_object(coalesce(key, '') || '', value)
+  FROM (SELECT key, value FROM json_each(s.models_used) ORDER BY key)) END
+"""
 _CORRECT = f"""
 {_TOTALS}
 UPDATE daily_usage_summary AS s
 SET total_battery_used = t.units, total_messages = t.calls, models_used = t.models, updated_at = {_NOW}
 FROM totals t
 WHERE s.user_id = t.user_id AND s.date >= %s AND s.date < %s AND substr(s.date, 1, 10) = t.day
-  AND (s.total_battery_used IS NOT t.units OR s.total_messages IS NOT t.calls OR s.models_used IS NOT t.models)
+  AND (s.total_battery_used IS NOT t.units OR s.total_messages IS NOT t.calls
+    OR s.models_used IS NOT t.models AND {_MODELS} IS NOT t.models)
 RETURNING 1
 """  # noqa: S608
 _CLEAR = f"""

@@ -79,6 +79,21 @@ def test_the_row_of_the_app_keeps_its_id_and_gets_the_right_figures() -> None:
     assert rows() == [("of-the-app", "u0", "2026-11-22", 7, 1, {"gpt": 1})]
 
 
+def test_a_row_of_the_app_that_is_right_is_left_alone_whatever_the_order_of_its_models() -> None:
+    for number, model in enumerate(("gpt", "claude", "gpt")):
+        call(number, "u0", "2026-11-22", 5, model)
+    summary("of-the-app", "u0", "2026-11-22", 15, 3, '{"gpt": 2, "claude": 1}')
+    assert summarize_usage(None, MONDAY) == Summaries(days=1, rows=1)
+
+
+@pytest.mark.parametrize("models", ["[1]", "7", '"gpt"', "null", '{"gpt": 2}', '{"gpt": "1"}', '{"gpt": 1, "o1": 0}'])
+def test_models_that_are_not_those_of_the_calls_are_corrected(models: str) -> None:
+    call(1, "u0", "2026-11-22")
+    summary("of-the-app", "u0", "2026-11-22", 5, 1, models)
+    assert summarize_usage(None, MONDAY).corrected == 1
+    assert rows()[0][5] == {"gpt": 1}
+
+
 def test_of_several_rows_of_a_day_one_of_the_app_s_stays() -> None:
     call(1, "u0", "2026-11-22", 7)
     for each in ("usage:u0:2026-11-22", "bbb", "zzz"):
