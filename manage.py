@@ -1,13 +1,23 @@
 #!/usr/bin/env python
+import json
 import os
 import sys
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "omniops.settings")
-    from django.core.management import execute_from_command_line
+    try:
+        from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+        execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:
+        # Mostly while modules are being loaded: our commands tell of it themselves once they have begun.
+        sentence = "Interrupted. What was done stays done; run the command again to finish."
+        if "--json" in sys.argv:
+            print(json.dumps({"error": sentence}))
+        else:
+            print(sentence, file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,17 @@ def test_the_json_names_the_wrong_value_in_one_line(manage: Callable) -> None:
     assert "\n" not in error
 
 
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_ctrl_c_while_it_starts_leaves_a_sentence(manage: Callable, tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "slow_settings.py").write_text("raise KeyboardInterrupt")
+    done = manage("verify_database", *words, DJANGO_SETTINGS_MODULE="slow_settings", PYTHONPATH=str(tmp_path))
+    said = json.loads(done.stdout)["error"] if words else done.stderr
+    assert (done.returncode, said.strip()) == (
+        1,
+        "Interrupted. What was done stays done; run the command again to finish.",
+    )
+
+
 def test_a_key_is_kept_whole_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "secret_key"
     assert [kept(path, lambda: "first"), kept(path, lambda: "second")] == ["first", "first"]
