@@ -227,7 +227,7 @@ class UnsettledFilter(admin.SimpleListFilter):
 class FindingAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
     """Who has `change_finding` says what was done with one."""
 
-    list_display = ("name", "shown_state", "of_user", "subject", "shown_found", "shown_expected", "last_seen")
+    list_display = ("name", "shown_state", "of_user", "shown_subject", "shown_found", "shown_expected", "last_seen")
     list_filter = (UnsettledFilter, "kind")
     filter_parameters = ("state", "kind", "run__id__exact")
     search_fields = ("=user_id", "=subject")
@@ -246,6 +246,11 @@ class FindingAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
     @admin.display(description=_("user"), ordering="user_id")
     def of_user(self, finding: Finding) -> SafeString | str:
         return user_link(finding)
+
+    @admin.display(description=_("subject"), ordering="subject")
+    def shown_subject(self, finding: Finding) -> str:
+        """Of a cell its column: whose row it is stands beside it."""
+        return finding.subject.partition(" ")[0] if finding.subject.startswith("user") else finding.subject
 
     @admin.display(description=_("in OmniChat"))
     def shown_found(self, finding: Finding) -> str:
