@@ -65,6 +65,11 @@ class Bucket:
         if pause > 0:
             self.sleep(pause)
 
+    def left(self) -> int:
+        """Requests that would go out at once; below 0, how many wait."""
+        now = self.clock()
+        return int((now - max(self._free_at, now - 1.0)) * self.rate)
+
 
 class Stripe:
     """One account, by its secret key. `calls` counts requests by method and path, without ids."""
@@ -81,7 +86,7 @@ class Stripe:
         logging.getLogger("stripe").setLevel(logging.WARNING)
         self.is_live = key.startswith(("sk_live_", "rk_live_"))
         self.calls: Counter[str] = Counter()
-        self._bucket = Bucket(rate or _RATES[self.is_live], sleep)
+        self.budget = Bucket(rate or _RATES[self.is_live], sleep)
         self._sleep = sleep
         self._errors = stripe
         self._client = stripe.StripeClient(
@@ -131,7 +136,7 @@ class Stripe:
         self, method: str, path: str, params: dict[str, Any], options: dict[str, Any], tries: int = _TRIES
     ) -> dict[str, Any] | None:
         for tried in range(1, tries + 1):
-            self._bucket.take()
+            self.budget.take()
             self.calls[f"{method.upper()} {_without_id(path)}"] += 1
             try:
                 response = self._client.raw_request(method, path, **params, **options)

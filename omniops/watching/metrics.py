@@ -37,11 +37,13 @@ def _stripe() -> Iterator[Metric]:
         return
     calls = CounterMetricFamily("omniops_stripe_calls", "Requests to Stripe's API.", labels=["call"])
     try:
-        for call, count in stripe_of_settings().calls.items():
-            calls.add_metric([call], count)
+        stripe = stripe_of_settings()
     except StripeTrouble:
         return
+    for call, count in stripe.calls.items():
+        calls.add_metric([call], count)
     yield calls
+    yield GaugeMetricFamily("omniops_stripe_requests_left", "Of a second, as known here.", stripe.budget.left())
 
 
 def _stored() -> Iterator[Metric]:

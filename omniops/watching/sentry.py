@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 #: Parts of a request that are not sent.
 _PRIVATE = ("data", "cookies", "headers", "env", "query_string")
+#: An email, as databases tell it of a row; a URL with a password.
+_ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 
 
 def without_secrets(event: dict[str, Any], hint: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -16,7 +19,12 @@ def without_secrets(event: dict[str, Any], hint: dict[str, Any] | None = None) -
     event.pop("user", None)
     event.pop("extra", None)
     event["breadcrumbs"] = {"values": []}
+    if "message" in event:
+        event["message"] = _ADDRESS.sub("...", str(event["message"]))
+    if log := event.get("logentry"):
+        event["logentry"] = {"message": _ADDRESS.sub("...", str(log.get("message", "")))}
     for exception in (event.get("exception") or {}).get("values", []):
+        exception["value"] = _ADDRESS.sub("...", str(exception.get("value", "")))
         for frame in (exception.get("stacktrace") or {}).get("frames", []):
             frame.pop("vars", None)
     return event
@@ -27,7 +35,10 @@ def start(dsn: str) -> None:
     if not dsn:
         return
     import sentry_sdk
+    from sentry_sdk.integrations.logging import ignore_logger
 
+    # It tells again of what failed in a request, with the address of whoever sent it.
+    ignore_logger("django_structlog.middlewares.request")
     sentry_sdk.init(
         dsn=dsn,
         before_send=without_secrets,  # type: ignore[arg-type]

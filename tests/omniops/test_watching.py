@@ -105,6 +105,7 @@ def test_metrics_tell_what_waits_and_what_is_left(
     assert float(told["omniops_webhooks_oldest_seconds"]) >= 3600
     assert float(told["omniops_d1_requests_left"]) > 0
     assert "omniops_stripe_calls" in answer.text
+    assert float(told["omniops_stripe_requests_left"]) == 20
     assert "hush" not in answer.text
 
 
@@ -139,8 +140,25 @@ def test_sentry_gets_no_body_no_header_and_no_variable() -> None:
         "user": {"email": "hush"},
         "extra": {"a": "hush"},
         "breadcrumbs": {"values": [{"message": "hush"}]},
-        "exception": {"values": [{"type": "E", "stacktrace": {"frames": [{"function": "f", "vars": {"a": "hush"}}]}}]},
+        "logentry": {"message": "Of %s", "formatted": "Of hush", "params": ["hush"]},
+        "exception": {
+            "values": [
+                {
+                    "type": "E",
+                    "value": "Key (email)=(hush@x.org)",
+                    "stacktrace": {"frames": [{"function": "f", "vars": {"a": "hush"}}]},
+                }
+            ]
+        },
     }
     sent = sentry.without_secrets(event)
     assert "hush" not in json.dumps(sent)
     assert sent["exception"]["values"][0]["stacktrace"]["frames"] == [{"function": "f"}]
+    assert sent["logentry"] == {"message": "Of %s"}
+
+
+def test_what_an_error_says_has_no_address_and_no_password_when_it_goes_to_sentry() -> None:
+    told = "postgres://console:hush@db:5432/x refused hush.ho+x@example.com, then <hush@example.org>"
+    sent = sentry.without_secrets({"exception": {"values": [{"value": told}]}, "message": told})
+    assert "hush" not in json.dumps(sent)
+    assert "refused" in sent["message"]
