@@ -14,9 +14,9 @@ def main() -> None:
         # Mostly while modules are being loaded: our commands tell of it themselves once they have begun.
         sentence = "Interrupted. What was done stays done; run the command again to finish."
         if "--json" in sys.argv:
-            print(json.dumps({"error": sentence}))
+            sys.stdout.write(json.dumps({"error": sentence}) + "\n")
         else:
-            print(sentence, file=sys.stderr)
+            sys.stderr.write(f"{sentence}\n")
         sys.exit(1)
 
 

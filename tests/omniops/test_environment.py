@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from omniops.environment import kept
 
@@ -67,14 +71,16 @@ def test_the_json_names_the_wrong_value_in_one_line(manage: Callable) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_ctrl_c_while_it_starts_leaves_a_sentence(manage: Callable, tmp_path: Path, words: list[str]) -> None:
+def test_ctrl_c_while_it_starts_leaves_a_sentence(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "slow_settings.py").write_text("raise KeyboardInterrupt")
-    done = manage("verify_database", *words, DJANGO_SETTINGS_MODULE="slow_settings", PYTHONPATH=str(tmp_path))
-    said = json.loads(done.stdout)["error"] if words else done.stderr
-    assert (done.returncode, said.strip()) == (
-        1,
-        "Interrupted. What was done stays done; run the command again to finish.",
+    done = subprocess.run(
+        [sys.executable, settings.BASE_DIR / "manage.py", "verify_database", *words],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "slow_settings", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
     )
+    said = json.loads(done.stdout)["error"] if words else done.stderr.strip()
+    assert (done.returncode, said) == (1, "Interrupted. What was done stays done; run the command again to finish.")
 
 
 def test_a_key_is_kept_whole_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
