@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -42,6 +42,14 @@ def _of_user(request: HttpRequest, user: Any) -> Iterable[ObjectAction]:
 
 def _of_subscription(request: HttpRequest, subscription: Any) -> Iterable[ObjectAction]:
     return _resync(request, subscription.user_id)
+
+
+def _of_plan(request: HttpRequest, plan: Any) -> Iterable[ObjectAction]:
+    """Where it differs from its prices at Stripe: each finding by its name."""
+    if request.user.has_perm("console.view_finding"):
+        found = Finding.objects.using(CONSOLE).filter(kind__startswith="plan_", state__in=UNSETTLED)
+        for each in found.filter(Q(subject=plan.pk) | Q(subject__startswith=f"{plan.pk} "))[:5]:
+            yield ObjectAction(each.kind.replace("_", " ").capitalize(), each.get_absolute_url())
 
 
 def _ask(request: HttpRequest, users: list[str]) -> HttpResponse:
@@ -85,6 +93,7 @@ def _waiting(staff: Staff) -> QuerySet[Any] | None:
 
 offer("chat.user", _of_user)
 offer("billing.usersubscription", _of_subscription)
+offer("billing.subscriptionplan", _of_plan)
 offer_for_list("chat.user", ListAction("resync_stripe", _("Resync with Stripe"), _MAY, _ask))
 offer_for_list(
     "billing.usersubscription", ListAction("resync_stripe", _("Resync with Stripe"), _MAY, _selected_subscriptions)

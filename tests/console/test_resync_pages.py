@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from billing.models import UserSubscription
+from billing.models import SubscriptionPlan, UserSubscription
 from billing.resync.kinds import KINDS
 from billing.resync.run import Wish
 from chat.models import User as Account
@@ -151,6 +151,19 @@ def test_users_and_subscriptions_offer_a_resync(stripe: StripeServer, alice: Any
     for path, key in (("/admin/chat/user/", "user_alice"), ("/admin/billing/usersubscription/", "s1")):
         page = text(client.post(path, {"action": "resync_stripe", "_selected_action": [key]}))
         assert "user_alice</textarea>" in page.replace("\r", "")
+
+
+def test_the_page_of_a_plan_says_where_it_differs_from_stripe(stripe: StripeServer):
+    SubscriptionPlan.objects.filter(pk="starter").update(price_monthly=599)
+    resync.perform(Wish(), name="test")
+    finding = Finding.objects.get(kind="plan_amount_differs")
+    link = f'<a href="{finding.get_absolute_url()}"'
+    client = login("Billing")
+    page = text(client.get("/admin/billing/subscriptionplan/starter/change/"))
+    assert link in page
+    assert "Plan amount differs" in page
+    assert link not in text(client.get("/admin/billing/subscriptionplan/daily/change/"))
+    assert link not in text(login("Support").get("/admin/billing/subscriptionplan/starter/change/"))
 
 
 def test_the_form_of_a_plan_says_that_the_app_has_units_of_its_own(stripe: StripeServer):
