@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +40,35 @@ def prices(stripe: StripeServer, db: None) -> None:
         )
 
 
-@pytest.fixture
-def files(tmp_path: Path, django_db_blocker: Any) -> Iterator[Path]:
-    """Both databases are files in the folder, as for several processes: `console.sqlite3` and `omnichat.sqlite3`."""
+@contextmanager
+def databases_in(folder: Path) -> Iterator[None]:
+    """Both databases are files in the folder: `console.sqlite3` and `omnichat.sqlite3`."""
     aliases = {"default": "console", "omnichat": "omnichat"}
     usual = {alias: (connections[alias], connections.settings[alias]) for alias in aliases}
-    described = {alias: sqlite(tmp_path / f"{name}.sqlite3") for alias, name in aliases.items()}
+    described = {alias: sqlite(folder / f"{name}.sqlite3") for alias, name in aliases.items()}
     for alias, settings in connections.configure_settings(described).items():
         connections.settings[alias] = settings
         connections[alias] = connections.create_connection(alias)
-    with django_db_blocker.unblock():
-        call_command("setup_database", "--json", skip_checks=True, stdout=io.StringIO(), stderr=io.StringIO())
-        yield tmp_path
-        for alias in aliases:
+    try:
+        yield
+    finally:
+        for alias, (connection, settings) in usual.items():
             connections[alias].close()
-    for alias, (connection, settings) in usual.items():
-        connections[alias], connections.settings[alias] = connection, settings
+            connections[alias], connections.settings[alias] = connection, settings
+
+
+@pytest.fixture(scope="session")
+def set_up(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Path:
+    """A folder with both databases as setup_database leaves them, to make copies of."""
+    folder = tmp_path_factory.mktemp("set_up")
+    with django_db_blocker.unblock(), databases_in(folder):
+        call_command("setup_database", "--json", skip_checks=True, stdout=io.StringIO(), stderr=io.StringIO())
+    return folder
+
+
+@pytest.fixture
+def files(set_up: Path, tmp_path: Path, django_db_blocker: Any) -> Iterator[Path]:
+    """Both databases are files in `tmp_path`, set up, as for several processes."""
+    shutil.copytree(set_up, tmp_path, dirs_exist_ok=True)
+    with django_db_blocker.unblock(), databases_in(tmp_path):
+        yield tmp_path

@@ -1,5 +1,5 @@
 """What the tests of this room share."""
 
-from tests.stripe_account import files, prices, stripe
+from tests.stripe_account import files, prices, set_up, stripe
 
-__all__ = ["files", "prices", "stripe"]
+__all__ = ["files", "prices", "set_up", "stripe"]

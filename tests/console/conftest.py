@@ -9,9 +9,9 @@ from django.contrib.auth.models import Group
 from django.contrib.auth.models import User as Login
 from django.test import Client
 
-from tests.stripe_account import files, prices, stripe
+from tests.stripe_account import files, prices, set_up, stripe
 
-__all__ = ["enter", "files", "prices", "stripe"]
+__all__ = ["enter", "files", "prices", "set_up", "stripe"]
 
 
 @pytest.fixture
