@@ -46,13 +46,13 @@ class Kept:
         self._at: dict[str, float] = {}
         self._found: dict[str, str] = {}
         self._asked: dict[str, threading.Thread] = {}
+        self._since: dict[str, float] = {}
 
     def found(self) -> dict[str, str]:
-        end = time.monotonic() + PATIENCE
         for name in CHECKS:
             self._ask(name)
-        for asked in list(self._asked.values()):
-            asked.join(max(0.0, end - time.monotonic()))
+        for name, asked in list(self._asked.items()):
+            asked.join(max(0.0, self._since[name] + PATIENCE - time.monotonic()))
         return {name: SILENT if self._asked[name].is_alive() else self._found.get(name, SILENT) for name in CHECKS}
 
     def _ask(self, name: str) -> None:
@@ -60,6 +60,7 @@ class Kept:
             before = self._asked.get(name)
             if before and (before.is_alive() or self.clock() - self._at.get(name, float("-inf")) < KEPT_FOR):
                 return
+            self._since[name] = time.monotonic()
             # A daemon: a database that hangs does not keep the process from ending.
             self._asked[name] = threading.Thread(target=self._answer, args=(name,), daemon=True)
             self._asked[name].start()
