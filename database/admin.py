@@ -141,6 +141,14 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
             shown = [self.shown_by.get(str(name), name) for name in shown]
         return self.present(shown)
 
+    def get_field_queryset(self, db: str | None, db_field: Any, request: HttpRequest) -> Any:
+        """What a key may name, without the columns that the other table lacks."""
+        rows = super().get_field_queryset(db, db_field, request)  # type: ignore[misc]
+        missing = missing_fields(db_field.related_model)
+        if not missing:
+            return rows
+        return (db_field.related_model._default_manager.using(db) if rows is None else rows).defer(*missing)
+
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         if not self.fieldsets:
             return super().get_fieldsets(request, obj)
@@ -221,7 +229,11 @@ class CheapAdmin(ExchangeMixin, admin.ModelAdmin):
         try:
             return view()
         except OperationalError as error:
-            if not is_about_a_column(error) or not learn_missing_fields(self.model):
+            if not is_about_a_column(error):
+                raise
+            others: list[Any] = [field.related_model for field in self.opts.concrete_fields if field.related_model]
+            missing = frozenset().union(*map(learn_missing_fields, (self.model, *others)))
+            if not missing:
                 raise
         return view()
 

@@ -9,6 +9,8 @@ from django.contrib.admin.utils import quote
 from django.db import connections
 from django.urls import reverse
 
+from database import columns
+
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only("D1 always checks foreign keys")]
 OMNICHAT = "omnichat"
 ODD = (
@@ -115,3 +117,32 @@ def test_what_nobody_typed_over_stays_whatever_it_is(admin_client, name):
         assert response.status_code == 302, (odd, response.context["adminform"].form.errors)
         assert execute(f"SELECT {cells} FROM {table} WHERE id = 'odd_{number}'") == before, odd
         assert execute(f"SELECT {changed} FROM {table} WHERE id = 'odd_{number}'") == [(typed,)]
+
+
+@pytest.fixture
+def first_days(db):
+    """The tables of a subscription as the app's first days made them: without the moments of making and change."""
+    with connections[OMNICHAT].cursor() as cursor:
+        for name in "created", "user", "plan", "status":
+            cursor.execute(f"DROP INDEX IF EXISTS subscriptions_by_{name}")
+        for table in "subscription_plans", "user_subscriptions":
+            for column in "created_at", "updated_at":
+                cursor.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        cursor.execute("INSERT INTO users (id, email) VALUES ('u1', 'u1@example.com')")
+        cursor.execute(
+            "INSERT INTO user_subscriptions (id, user_id, plan_id, status) VALUES ('s1', 'u1', 'daily', 'active')"
+        )
+    columns.forget()
+    yield
+    columns.forget()
+
+
+def test_a_form_opens_and_saves_where_the_row_and_what_its_keys_name_lack_columns(first_days, admin_client):
+    address = reverse("admin:billing_usersubscription_change", args=["s1"])
+    page = admin_client.get(address)
+    assert page.status_code == 200
+    done = admin_client.post(address, {**Browser(page.content.decode()).data, "status": "canceled"})
+    assert done.status_code == 302, done.content.decode()
+    with connections[OMNICHAT].cursor() as cursor:
+        cursor.execute("SELECT status FROM user_subscriptions")
+        assert cursor.fetchall() == [("canceled",)]
