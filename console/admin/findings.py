@@ -227,7 +227,7 @@ class UnsettledFilter(admin.SimpleListFilter):
 class FindingAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
     """Who has `change_finding` says what was done with one."""
 
-    list_display = ("name", "shown_state", "of_user", "shown_subject", "shown_found", "shown_expected", "last_seen")
+    list_display = ("name", "shown_state", "of_user", "shown_found", "shown_expected", "shown_subject", "last_seen")
     list_filter = (UnsettledFilter, "kind")
     filter_parameters = ("state", "kind", "run__id__exact")
     search_fields = ("=user_id", "=subject")
@@ -254,11 +254,11 @@ class FindingAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
 
     @admin.display(description=_("in OmniChat"))
     def shown_found(self, finding: Finding) -> str:
-        return in_short(finding.found)
+        return in_short(finding.found, 30)
 
     @admin.display(description=_("at Stripe"))
     def shown_expected(self, finding: Finding) -> str:
-        return in_short(finding.expected)
+        return in_short(finding.expected, 30)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup in self.filter_parameters
@@ -323,7 +323,7 @@ def in_full(value: Any) -> Any:
     return cells.json_block(value) if isinstance(value, dict | list) else in_short(value, 2000)
 
 
-def in_short(value: Any, most: int = 60) -> str:
+def in_short(value: Any, most: int) -> str:
     if value is None:
         return cells.EMPTY
     text = (
