@@ -46,6 +46,13 @@ def add_users(count: int) -> str:
     )
 
 
+def test_its_json_has_each_key_where_there_is_nothing_to_read(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "omnichat.sqlite3").write_bytes(b"a letter, and no database " * 200)
+    code, found = command("verify_database")
+    assert (code, found["ok"], found["tables"]) == (1, False, {})
+    assert found.keys() >= KEYS
+
+
 def test_a_good_database_exits_0_with_every_key(file: Path, command: Command) -> None:
     code, found = command("verify_database")
     assert code == 0

@@ -34,7 +34,10 @@ def moment(text: str) -> datetime:
         found = datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError):
         raise ArgumentTypeError(f"{text!r} is no moment; give one as 2026-11-22, 2026-11-22T14:00, or 12h") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found > datetime.now(UTC):
+        raise ArgumentTypeError(f"{text} has not come yet; it is {datetime.now(UTC):%Y-%m-%dT%H:%M} in UTC")
+    return found
 
 
 class Command(OperatorCommand):

@@ -41,9 +41,9 @@ class Command(OperatorCommand):
                     watch=lambda count: bar.advance(bar.task_ids[0], count),
                 )
         except (MigrationError, CheckFailed) as error:
-            return Report({"ok": False}, "", error=str(error))
+            return _unread(str(error))
         except Error as error:
-            return Report({"ok": False}, "", error=sentence(error, connections[OMNICHAT]))
+            return _unread(sentence(error, connections[OMNICHAT]))
         return Report(_data(found), _counts(found), _error(found), list(_lines(found, options["limit"])))
 
 
@@ -72,6 +72,10 @@ def _data(found: Verification) -> dict[str, Any]:
     for finding in found.findings:
         data |= finding.data
     return data
+
+
+def _unread(problem: str) -> Report:
+    return Report(_data(Verification(problems=[problem])), "", error=problem)
 
 
 def _error(found: Verification) -> str | None:
