@@ -161,7 +161,7 @@ def test_a_hanging_request_times_out_and_commits_as_named(
     call: Call, table: Engine, fault: str, committed: int
 ) -> None:
     with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-        call("POST", "/raw", INSERT, fault=fault, timeout=0.3)
+        call("POST", "/raw", INSERT, fault=fault, timeout=2)
     assert call("POST", "/raw", COUNT).rows == [[committed]]
 
 
