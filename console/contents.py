@@ -35,12 +35,17 @@ class ReasonRefused(Exception):
     """A sentence that says what is wrong with the reason."""
 
 
-def open_for_a_while(session: Session, conversation: Conversation, *, by: User, reason: str) -> None:
-    """Keep why `by` reads the conversation, then let this session read it. Raises ReasonRefused."""
+def checked(reason: str) -> str:
+    """The reason as it is kept. Raises ReasonRefused."""
     reason = " ".join(reason.split())
     if not SHORTEST <= len(reason) <= LONGEST:
         raise ReasonRefused(gettext("Give a reason of %d to %d characters, such as a ticket.") % (SHORTEST, LONGEST))
-    detail = {"user": conversation.user_id, "reason": reason, "minutes": OPEN_FOR.seconds // 60}
+    return reason
+
+
+def open_for_a_while(session: Session, conversation: Conversation, *, by: User, reason: str) -> None:
+    """Keep why `by` reads the conversation, then let this session read it. Raises ReasonRefused."""
+    detail = {"user": conversation.user_id, "reason": checked(reason), "minutes": OPEN_FOR.seconds // 60}
     record("contents.read", by=by, subject=str(conversation.pk), detail=detail)
     until = time.time() + OPEN_FOR.total_seconds()
     kept = {**_open(session), str(conversation.pk): [by.pk, until]}

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 
 from chat.models import User
+from console.contents import checked
 from console.jobs import Failure, Run, kind, periodic, start
 from console.models import Job, JobState, StaffEvent
 from console.models.job import ENDED
@@ -36,14 +37,19 @@ def storage() -> Storage:
     return storages["exports"]
 
 
-def ask(user_id: str, *, by: Login) -> Job:
-    """Begin an export. One that is not over yet is the same one. Raises PermissionDenied."""
+def ask(user_id: str, *, by: Login, reason: str) -> Job:
+    """Begin an export, in which messages are. One that is not over yet is the same one.
+
+    Raises PermissionDenied, and ReasonRefused.
+    """
+    reason = checked(reason)
     open_ = exports_of(user_id, by).exclude(state__in=ENDED).first()
     if open_:
         return open_
     title = gettext("Data of %s") % user_id
     job = start(EXPORT_KIND, {"user": user_id}, by=by, title=title)
-    StaffEvent.objects.using(CONSOLE).create(staff=by, action="person.export", subject=user_id, detail={"job": job.pk})
+    detail = {"job": job.pk, "reason": reason}
+    StaffEvent.objects.using(CONSOLE).create(staff=by, action="person.export", subject=user_id, detail=detail)
     return job
 
 

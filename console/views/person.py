@@ -18,6 +18,7 @@ from billing.causes import stripe_url
 from console import person_deletion, person_export
 from console.account import Account, account_of, account_url
 from console.changelist import login
+from console.contents import LONGEST, SHORTEST, ReasonRefused
 from console.models import Job, StaffEvent
 from console.person import DELETE, EXPORT, EXPORT_KIND, deletion_url, export_url, is_deleted, last_deletion
 from console.person_tables import count_rows
@@ -29,15 +30,19 @@ from database.router import CONSOLE
 def export_page(request: HttpRequest, user_id: str) -> HttpResponse:
     """GET tells what is in it, and how far those are that one asked for; POST begins one. Two queries to OmniChat."""
     account = _account(request, user_id, EXPORT)
-    key = str(account.user.pk)
+    key, refusal = str(account.user.pk), ""
     if request.method == "POST":
         if stale := require_fresh(request):
             return stale
-        person_export.ask(key, by=login(request))
-        return redirect(export_url(key))
+        try:
+            person_export.ask(key, by=login(request), reason=request.POST.get("reason", ""))
+            return redirect(export_url(key))
+        except ReasonRefused as refused:
+            refusal = str(refused)
     jobs = person_export.exports_of(key, login(request))[: person_export.MOST]
     made = [(job, person_export.file_of(job)) for job in jobs]
-    return _page(request, "person_export", gettext("Export data"), account, counts=count_rows(key), made=made)
+    context = {"counts": count_rows(key), "made": made, "refusal": refusal, "shortest": SHORTEST, "longest": LONGEST}
+    return _page(request, "person_export", gettext("Export data"), account, 400 if refusal else 200, **context)
 
 
 @require_safe

@@ -158,6 +158,7 @@ def test_the_day_of_billing(enter: Enter, person: dict[str, str], shown: Callabl
     find(page, person["customer"])
     expect(page.get_by_role("heading", level=1)).to_have_text(person["email"])
     act(page, "Export data")
+    page.get_by_label("Reason").fill("They asked for it, ticket 4711")
     shown(page)
     page.get_by_role("button", name="Make the zip").click()
     link = page.get_by_role("link", name="Download the zip").first

@@ -49,6 +49,8 @@ from database.models import AuditLog
 pytestmark = pytest.mark.django_db
 ALICE, BOB = "user_alice", "user_bob"
 EXPORT, DELETE = (f"/admin/account/{quote(ALICE)}/{part}/" for part in ("export", "delete"))
+#: Why somebody exports.
+WHY = {"reason": "They asked for it, ticket 4711"}
 EMAIL = "alice@example.com"
 SECRETS = (EMAIL, "Alice Liddell", "my diagnosis", "What I told", "calls on Mondays")
 
@@ -108,7 +110,7 @@ def traces() -> None:
 
 
 def zipped(client: Client) -> zipfile.ZipFile:
-    assert client.post(EXPORT).status_code == 302
+    assert client.post(EXPORT, WHY).status_code == 302
     work_off()
     job = Job.objects.get(kind="person.export")
     assert job.state == JobState.DONE, job.error
@@ -169,9 +171,17 @@ def test_only_who_may_export_is_offered_it_and_it_is_recorded(enter: Any, role: 
     client = enter(role)
     assert (EXPORT in client.get(account_url(ALICE)).content.decode()) is may
     assert client.get(EXPORT).status_code == (200 if may else 403)
-    assert client.post(EXPORT).status_code == (302 if may else 403)
+    assert client.post(EXPORT, WHY).status_code == (302 if may else 403)
     events = StaffEvent.objects.filter(action="person.export", subject=ALICE, staff__username=role)
-    assert events.count() == may
+    assert [event.detail["reason"] for event in events] == [WHY["reason"]] * may
+
+
+@pytest.mark.parametrize("reason", ["", "short", "x" * 1001])
+def test_without_a_reason_nothing_is_exported(enter: Any, reason: str) -> None:
+    """Messages are in the file, of which no page shows one without a reason."""
+    answer = enter(BILLING).post(EXPORT, {"reason": reason})
+    assert (answer.status_code, Job.objects.count()) == (400, 0)
+    assert "Give a reason of 10 to 1000 characters" in answer.content.decode()
 
 
 def test_who_asked_fetches_the_file_for_a_day_and_nobody_else_ever(enter: Any, storage: Path) -> None:
@@ -196,10 +206,10 @@ def test_who_asked_fetches_the_file_for_a_day_and_nobody_else_ever(enter: Any, s
 def test_asking_twice_is_one_job_until_it_has_ended(enter: Any) -> None:
     client = enter(OPERATOR)
     for _ in range(2):
-        client.post(EXPORT)
+        client.post(EXPORT, WHY)
     assert Job.objects.count() == 1
     work_off()
-    client.post(EXPORT)
+    client.post(EXPORT, WHY)
     assert Job.objects.count() == 2
 
 
