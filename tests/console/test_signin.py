@@ -139,6 +139,13 @@ def test_a_change_of_ones_password_ends_the_others_and_keeps_this(alice: User) -
     assert StaffEvent.objects.filter(action="sign_in.password", staff=alice).count() == 1
 
 
+def test_a_password_of_eleven_characters_is_refused(alice: User) -> None:
+    form = {"old_password": PASSWORD, "new_password1": "otter-ferry", "new_password2": "otter-ferry"}
+    answer = signed_in(alice).post(reverse("admin:password_change"), form)
+    assert answer.status_code == 200
+    assert "at least 12 characters" in answer.content.decode()
+
+
 def test_the_old_password_cannot_be_guessed_from_an_open_session(alice: User) -> None:
     here = signed_in(alice)
     form = {"old_password": WRONG, "new_password1": "a-new-otter-9", "new_password2": "a-new-otter-9"}
