@@ -12,6 +12,7 @@ from django.db.utils import Error
 from d1.base import DatabaseWrapper as D1Wrapper
 from d1.errors import GuardFailed, OutcomeUnknown
 from d1.exact import with_blobs
+from d1.sqltext import is_read
 from d1.statement import Statement, render
 
 Step = tuple[str, list[Any]]
@@ -115,7 +116,7 @@ def run_batch(connection: BaseDatabaseWrapper, steps: Sequence[Step]) -> list[li
     """Run `steps` in one transaction and give the rows of each; on D1 one batch, so one request.
 
     It is a transaction of its own, never part of another: when this returns it is committed. Raises the database's
-    errors, and `OutcomeUnknown` where D1's answer was lost.
+    errors, and `OutcomeUnknown` where D1's answer to a write was lost: what only reads is sent again.
     """
     if isinstance(connection, D1Wrapper):
         return _answers_of_one_batch(connection, steps)
@@ -133,6 +134,8 @@ def _answers_of_one_batch(connection: D1Wrapper, steps: Sequence[Step]) -> list[
         raise RuntimeError("A batch that gives rows back can't wait for the end of a block: run it outside.")
     connection.ensure_connection()
     assert connection.connection is not None
+    reads = all(is_read(sql) for sql, _ in steps)
+    ask = connection.connection.read if reads else connection.connection.write
     with connection.wrap_database_errors:
-        answers = connection.connection.write([render(sql, params or None) for sql, params in steps])
+        answers = ask([render(sql, params or None) for sql, params in steps])
     return [[tuple(row) for row in with_blobs(answer.rows)] for answer in answers]

@@ -24,8 +24,9 @@ from django.db import connections
 
 from billing import allowance
 from billing.allowance import give_allowances
-from billing.ledger import Entry, Short, State, post
+from billing.ledger import Entry, Short, State, foresee, post
 from billing.models import TransactionType as Type
+from billing.stripe_accounts import read_account
 from omniops.environment import sqlite
 
 ON_D1 = settings.DATABASES["omnichat"]["ENGINE"] == "d1"
@@ -219,6 +220,18 @@ def test_answers_lost_at_a_fifth_lose_and_double_nothing(fault: Callable[..., An
         assert outcome.is_posted
     assert rows("SELECT count(*), sum(amount) FROM battery_transactions") == [(40, 120)]
     assert_books_agree()
+
+
+@pytest.mark.skipif(not ON_D1, reason="of D1 alone")
+@pytest.mark.django_db
+def test_what_only_reads_is_sent_again_when_its_answer_is_lost(fault: Callable[..., Any]):
+    make_users()
+    for name in ("cut_after", "error_before"):
+        fault(name, count=1)
+        assert [row["id"] for row in read_account(None, "user_1").users] == ["user_1"]
+        fault(name, count=1)
+        (outcome,) = foresee([Entry("grant:1", "user_1", Type.BONUS, 3)])
+        assert outcome.is_posted
 
 
 @pytest.mark.skipif(not ON_D1, reason="of D1 alone")
