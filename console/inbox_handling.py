@@ -20,6 +20,7 @@ from billing import clerk_events, stripe_events
 from billing.stripe_accounts import Changed, Parked
 from billing.stripe_api import Stripe, StripeDown, StripeRefused, StripeTrouble, stripe_of_settings
 from console.models.inbox import InboxEvent, InboxSource, InboxState
+from d1 import OutcomeUnknown
 from database.failures import sentence
 from database.router import CONSOLE, OMNICHAT
 
@@ -196,6 +197,8 @@ def is_down(problem: BaseException) -> bool:
 def _sentence(problem: BaseException) -> str:
     if isinstance(problem, Parked | StripeTrouble):
         return str(problem)
+    if isinstance(problem, OutcomeUnknown):
+        return "D1's answer was lost: the event is tried again, and counts once."
     if isinstance(problem, DatabaseError | InterfaceError):
         return sentence(problem, connections[OMNICHAT])  # type: ignore[arg-type]
     if isinstance(problem, Changed):

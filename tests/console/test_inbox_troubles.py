@@ -17,6 +17,7 @@ from chat.models import User
 from console import inbox, inbox_handling
 from console.inbox_arrivals import arrival_of_clerk
 from console.models import InboxEvent, InboxState
+from d1 import OutcomeUnknown
 from database.models import AuditLog
 from standins.stripe import StripeServer
 from tests.inbox_events import Thing, alice, credited, keep, states, wake
@@ -251,6 +252,24 @@ def test_while_omnichats_database_is_down_the_inbox_holds_the_event(
     wake()
     inbox.work_off()
     assert (states(), credited()) == ({"processed": 1}, [6000])
+
+
+def test_an_answer_of_d1_that_was_lost_asks_nothing_of_staff(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch
+):
+    stripe.subscribe(alice, "starter")
+    keep(stripe, "invoice.paid")
+
+    def lost(*args: Any, **kwargs: Any) -> None:
+        raise OutcomeUnknown("Network connection lost.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stripe_events, "apply", lost)
+        inbox.work_off()
+    assert (InboxEvent.objects.get().error, states()) == (
+        "D1's answer was lost: the event is tried again, and counts once.",
+        {"received": 1},
+    )
 
 
 def test_an_outage_of_hours_is_made_good_by_a_backfill(stripe: StripeServer, alice: Thing):
