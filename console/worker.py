@@ -11,12 +11,14 @@ from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 
 from console.job_queue import reap, tell_wait
 from console.jobs import PERIODIC, Periodic, periodic, work_off
 from console.schedule import begin_due
 from d1 import background
+from database.failures import sentence
+from database.router import OMNICHAT
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,10 @@ def _has_more(task: Periodic) -> bool:
     try:
         with background(tell_wait):
             return task.work() is True
+    except DatabaseError as error:
+        why = sentence(error, connections[OMNICHAT])
+        logger.warning("%s met an error; it is tried again in %s: %s", task.name, task.every, why)
+        return False
     except Exception:
         logger.exception("%s met an error; it is tried again in %s", task.name, task.every)
         return False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from traceback import walk_tb
 from typing import Any
 from urllib.parse import unquote
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import DatabaseErrorWrapper
 
 from d1.errors import RateLimited
 
@@ -78,9 +80,18 @@ def absent(error: Exception) -> str:
     return f"{kind.lower()} {name}".strip().rstrip(":")
 
 
+def _refused_by(error: Exception, otherwise: BaseDatabaseWrapper | Any) -> BaseDatabaseWrapper | Any:
+    """The connection in whose calls Django met the error: the console's own database may be the one in trouble."""
+    for frame, _ in walk_tb(error.__traceback__):
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, DatabaseErrorWrapper):
+            return getattr(caller, "wrapper", otherwise)
+    return otherwise
+
+
 def sentence(error: Exception, connection: BaseDatabaseWrapper | Any) -> str:
-    """The sentence for an error of this connection; the database's own words where there is none."""
-    settings = connection.settings_dict
+    """The sentence for an error, of this connection unless it is another's; else the database's own words."""
+    settings = _refused_by(error, connection).settings_dict
     if settings["ENGINE"].endswith("sqlite3"):
         for text, found in _SENTENCES:
             if text in str(error):

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
+from django.db import OperationalError
 from django.test import override_settings
 
 from console import worker
@@ -181,6 +183,16 @@ def test_a_task_of_the_rounds_that_fails_does_not_keep_the_others_from_running(
     rounds.make()
     assert called == ["whole"]
     assert "broken met an error" in caplog.text
+
+
+def test_what_a_database_refuses_in_the_rounds_is_a_sentence_and_no_stack(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing = MagicMock(side_effect=OperationalError("no such table: console_job"))
+    monkeypatch.setattr(worker, "PERIODIC", {"grants": Periodic("grants", timedelta(hours=1), refusing)})
+    worker.Rounds().make()
+    assert "There is no table console_job: run manage.py setup_database" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_task_of_the_rounds_that_has_more_to_do_is_called_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

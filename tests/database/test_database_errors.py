@@ -3,19 +3,23 @@
 import html
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db.utils import ConnectionHandler
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.test import Client
 from django.urls import path
 
 from d1.errors import OutcomeUnknown, RateLimited
+from database.failures import sentence
 from database.migrations import read_migrations
 from database.router import CONSOLE, OMNICHAT
+from omniops.environment import sqlite
 from omniops.urls import urlpatterns as console
 from standins.d1 import Engine
 
@@ -75,6 +79,14 @@ def test_each_error_is_a_sentence_and_never_a_500(client: Client, error: Excepti
     assert response.status_code == 503
     assert words in text
     assert "Traceback" not in text
+
+
+def test_the_file_of_the_database_that_refused_is_named_and_no_other(tmp_path: Path) -> None:
+    console = tmp_path / "console.sqlite3"
+    console.write_bytes(b"a letter, and no database " * 200)
+    with pytest.raises(DatabaseError) as caught:
+        ConnectionHandler({"default": sqlite(console)})["default"].cursor()
+    assert sentence(caught.value, connections[OMNICHAT]).startswith(f"{console} is no SQLite database")
 
 
 def test_an_error_while_the_page_is_rendered_is_told_too(client: Client) -> None:
