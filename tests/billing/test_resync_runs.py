@@ -297,6 +297,21 @@ def test_a_complete_resync_tells_from_when_on_it_looked_at_each_payment(stripe: 
     assert {each.kind for each in resync(Wish(("user_alice",)))} == {"pack_not_credited"}
 
 
+def test_an_upgrade_of_long_ago_is_found_by_who_looks_so_far_back(stripe: StripeServer, alice: Thing):
+    stripe.clock = int((NOW - timedelta(days=90)).timestamp())
+    sub = stripe.subscribe(alice, "starter")
+    deliver(stripe)
+    stripe.advance(days=5)
+    stripe.upgrade(sub, "power")
+    lost = len(stripe.events)
+    stripe.advance(days=85)
+    deliver(stripe, "invoice.paid", start=lost)
+    assert resync() == []
+    (found,) = resync(Wish(since=NOW - timedelta(days=100)))
+    assert (found.kind, found.action) == ("upgrade_not_credited", "repaired")
+    assert resync(Wish(("user_alice",))) == []
+
+
 def test_many_subscriptions_of_one_customer_are_all_read(stripe: StripeServer, alice: Thing):
     for _ in range(12):
         stripe.subscribe(alice, "starter")
