@@ -30,7 +30,7 @@ from database.router import CONSOLE, OMNICHAT
 #: Events that one worker takes at once. Those of one customer are done together.
 BATCH = 200
 #: Customers whose events are worked off at once: most of the time Stripe, or D1, is waited for.
-THREADS = 4
+THREADS = 8
 _counting = threading.Lock()
 # What Django would build anew at each delivery.
 _COLUMNS = (*Arrival.__dataclass_fields__, "received_at")

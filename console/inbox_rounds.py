@@ -32,7 +32,7 @@ def _parked(staff: Staff) -> QuerySet[Any] | None:
     return InboxEvent.objects.filter(state=InboxState.PARKED)
 
 
-periodic("webhooks", 2, work_off_a_round)
+periodic("webhooks", 1, work_off_a_round)
 need(
     Need(
         "inbox",

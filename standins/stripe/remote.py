@@ -83,6 +83,12 @@ class StripeProcess(RemoteStripe):
                 return self
         raise RemoteError("The stand-in of Stripe did not start.")
 
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("The stand-in runs inside the `with` only.")
+        return self._process.pid
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
