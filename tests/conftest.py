@@ -5,18 +5,18 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
-import urllib3
 from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
@@ -33,6 +33,7 @@ from database.migrations import read_migrations
 from database.migrator import Migrator
 from omniops.variables import NAMES
 from standins.d1 import Engine, missing_reason
+from tests.forks import Forks, forks
 
 MISSING = "missing:"
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,14 +67,24 @@ TABLES = (
 )
 
 
+#: Fixtures whose databases are files of SQLite, whatever the engine of the tests is.
+ON_FILES = {"manage", "files", "command"}
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """A test that names a database has both, and runs on both engines unless it says why not."""
     marker = item.get_closest_marker("django_db")
     if marker:
-        if not item.get_closest_marker("sqlite_only"):
+        if not item.get_closest_marker("sqlite_only") and not ON_FILES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("both_engines")
         options = {"databases": ["default", "omnichat"], **marker.kwargs}
         item.add_marker(pytest.mark.django_db(**options), append=False)
+
+
+def pytest_configure() -> None:
+    """What a shell starts in the background passes over Ctrl-C, and so would the processes that tests send it to."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -87,18 +98,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings_xdist_suffix(django_db_modify_db_settings_xdist_suffix: None) -> Iterator[None]:
-    """On D1 each of several processes has a database of its own, which the engine makes."""
-    worker, described = os.environ.get("PYTEST_XDIST_WORKER"), settings.DATABASES["omnichat"]
-    if not ON_D1 or not worker:
+    """On D1 the second of two processes starts an engine of its own: faults that a test plants are of an engine."""
+    with ExitStack() as stack:
+        described = settings.DATABASES["omnichat"]
+        if ON_D1 and os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+            engine = stack.enter_context(Engine())
+            described["NAME"], described["OPTIONS"]["api_base"] = engine.database, engine.base
+            os.environ.update(engine.environment())
+        if ON_D1:
+            described["TEST"]["NAME"] = described["NAME"]
         yield
-        return
-    databases = f"{described['OPTIONS']['api_base']}/accounts/{described['USER']}/d1/database"
-    headers = {"Authorization": f"Bearer {described['PASSWORD']}"}
-    made = urllib3.request("POST", databases, json={"name": worker}, headers=headers)
-    assert made.status == 200, made.data
-    described["TEST"]["NAME"] = made.json()["result"]["uuid"]
-    yield
-    urllib3.request("DELETE", f"{databases}/{described['TEST']['NAME']}", headers=headers)
 
 
 @pytest.fixture(scope="session")
@@ -203,8 +212,14 @@ def uncovered_by_a_block() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forks]:
+    with forks(ROOT) as made:
+        yield made
+
+
 @pytest.fixture
-def manage(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def manage(tmp_path: Path, forked: Forks) -> Callable[..., subprocess.CompletedProcess[str]]:
     """`manage("verify_database", "--json", OMNICHAT_DATABASE_URL=...)` in a process of its own.
 
     Both databases are files in `tmp_path` unless the call says otherwise, and no other variable of omniops is set.
@@ -216,15 +231,7 @@ def manage(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             "CONSOLE_DATABASE_URL": f"sqlite:///{tmp_path / 'console.sqlite3'}",
             "OMNICHAT_DATABASE_URL": f"sqlite:///{tmp_path / 'omnichat.sqlite3'}",
         }
-        return subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=ROOT,
-            env={**bare, **urls, **variables},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            stdin=subprocess.DEVNULL,
-        )
+        return forked.run([*words], cwd=ROOT, env={**bare, **urls, **variables}, timeout=600)
 
     return run
 
