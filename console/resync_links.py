@@ -22,7 +22,7 @@ from console.account_problems import Problem, look_for
 from console.dashboard import Need, Staff, need
 from console.models import Finding, ResyncRun, ResyncState
 from console.models.finding import UNSETTLED
-from console.resync import problems_of
+from console.resync import KIND, problems_of
 from console.timeline import Happening, tell
 from database.object_actions import ListAction, ObjectAction, offer, offer_for_list
 from database.router import CONSOLE
@@ -50,6 +50,12 @@ def _of_plan(request: HttpRequest, plan: Any) -> Iterable[ObjectAction]:
         found = Finding.objects.using(CONSOLE).filter(kind__startswith="plan_", state__in=UNSETTLED)
         for each in found.filter(Q(subject=plan.pk) | Q(subject__startswith=f"{plan.pk} "))[:5]:
             yield ObjectAction(each.kind.replace("_", " ").capitalize(), each.get_absolute_url())
+
+
+def _of_job(request: HttpRequest, job: Any) -> Iterable[ObjectAction]:
+    """From a job that has ended to what it found."""
+    if job.kind == KIND and "resync" in (job.result or {}) and request.user.has_perm("console.view_resyncrun"):
+        yield ObjectAction(_("What it found"), reverse("admin:console_resyncrun_change", args=[job.result["resync"]]))
 
 
 def _ask(request: HttpRequest, users: list[str]) -> HttpResponse:
@@ -94,6 +100,7 @@ def _waiting(staff: Staff) -> QuerySet[Any] | None:
 offer("chat.user", _of_user)
 offer("billing.usersubscription", _of_subscription)
 offer("billing.subscriptionplan", _of_plan)
+offer("console.job", _of_job)
 offer_for_list("chat.user", ListAction("resync_stripe", _("Resync with Stripe"), _MAY, _ask))
 offer_for_list(
     "billing.usersubscription", ListAction("resync_stripe", _("Resync with Stripe"), _MAY, _selected_subscriptions)

@@ -25,6 +25,7 @@ from console.changelist import OwnFiltersMixin, ReadOnlyMixin, login
 from console.job_progress import amount, in_words, progress_of
 from console.models import Job, JobState, StaffEvent
 from database import cells
+from database.object_actions import actions_of
 
 # Tickets come and go with their jobs: the page that django-tasks-db brings along, if it was loaded before or not, goes.
 assert admin_of_tickets
@@ -98,6 +99,7 @@ class JobAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
             "kind": jobs.title_of(job),
             "has_view_permission": True,
             "may_control": jobs.may_control(job, login(request)),
+            "actions": actions_of(request, job),
         }
         return TemplateResponse(request, "admin/console/job_page.html", context)
 

@@ -64,6 +64,7 @@ def test_a_resync_of_a_user_is_ordered_by_billing_and_leads_to_its_progress(alic
     assert StaffEvent.objects.filter(action="resync.start").count() == 1
     work_off()
     run = ResyncRun.objects.get()
+    assert f'href="{run.get_absolute_url()}">What it found' in text(client.get(job.get_absolute_url()))
     page = text(client.get(run.get_absolute_url()))
     assert "first period not credited" in page
     assert KINDS["subscription_missing"] in page
