@@ -23,7 +23,7 @@ from billing.ledger_rows import Line, Summary, line_of, lines_of, page_of, summa
 from billing.models import BatteryTransaction, TransactionType
 from chat.models import User
 from database import cells
-from database.exchange import exchanged, export_asked, exporter
+from database.exchange import exchange_asked, exchanged, exporter
 from database.formulas import harmless
 from database.object_actions import ObjectAction, opened
 from database.paging import Page, Place
@@ -103,7 +103,7 @@ class LedgerMixin(Base):
         user_id = _id(user_id)
         if request.method != "POST":
             return HttpResponseRedirect(ledger_url(user_id))
-        export_asked.send(self.model, request=request)
+        exchange_asked.send(self.model, request=request)
         lines = lines_of(user_id)
         # The first piece is read before anything is sent, so that an error is still a page.
         first = list(islice(lines, 1))

@@ -18,7 +18,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 
 from console.models.staff import StaffEvent
-from database.exchange import exchanged, export_asked
+from database.exchange import exchange_asked, exchanged
 from database.formulas import harmless
 from database.values import instant_text
 
@@ -74,7 +74,7 @@ class EventExport(Base):
         query = request.GET.urlencode()
         if request.method != "POST":
             return self._offer(request, query)
-        export_asked.send(self.model, request=request)
+        exchange_asked.send(self.model, request=request)
         rows = self.get_changelist_instance(request).get_queryset(request)
         detail = {"format": "csv", "filters": query}
         exchanged.send(self.model, request=request, action="export", subject=self.opts.label_lower, detail=detail)

@@ -27,8 +27,8 @@ from database.values import JSONList, JSONObject, Odd, Stored, instant_text, rea
 #: Sent when staff export, look at an import, or import: `request`, `action` ("export", "preview import", "import"),
 #: `subject` (a model) and `detail`, a map that goes into JSON. Of an export before the first row is sent.
 exchanged = Signal()
-#: Sent with `request` before an export is offered or made; a receiver that raises keeps it from being made.
-export_asked = Signal()
+#: Sent with `request` before an export or import is offered or made; a receiver that raises keeps it from being made.
+exchange_asked = Signal()
 #: What stands in a file for a cell.
 Value = str | int | float | None
 _AS_EXPORTED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)

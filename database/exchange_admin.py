@@ -88,7 +88,7 @@ class ExchangeMixin(Base):
         """GET offers the formats, POST gives the file of all rows that the list in the address would show."""
         if not self.has_export_permission(request):
             raise PermissionDenied
-        exchange.export_asked.send(self.model, request=request)
+        exchange.exchange_asked.send(self.model, request=request)
         learn_missing_fields(self.model)
         columns = self._columns(request)
         chosen = export_files.FORMATS.get(request.POST.get("format", ""))
@@ -125,6 +125,7 @@ class ExchangeMixin(Base):
         """GET asks for a file, POST with a file shows what it would change, POST with the token of that changes it."""
         if not self.has_import_permission(request) or self.resource_class is None:
             raise PermissionDenied
+        exchange.exchange_asked.send(self.model, request=request)
         if request.method != "POST":
             return self._ask(request)
         try:

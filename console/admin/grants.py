@@ -26,7 +26,7 @@ from console.grant_pages import GrantPages
 from console.grant_queue import waiting_for
 from console.models import Grant
 from database import cells
-from database.exchange import exchanged, export_asked
+from database.exchange import exchange_asked, exchanged
 from database.filters import PERIODS
 
 STATES = cells.state([state.lower() for state in Grant.State.values])
@@ -171,7 +171,7 @@ class GrantAdmin(GrantPages, BulkPages, OwnFiltersMixin, admin.ModelAdmin):
         """GET asks, POST gives the CSV of the list as it is filtered and searched."""
         if not self.has_export_permission(request):
             raise PermissionDenied
-        export_asked.send(self.model, request=request)
+        exchange_asked.send(self.model, request=request)
         query = request.GET.urlencode()
         if request.method != "POST":
             return self._offer_export(request, query)

@@ -27,7 +27,7 @@ class SigninConfig(AppConfig):
 
         from console.signin import events, fresh, sessions
         from database.backup_console import leave_out
-        from database.exchange import export_asked
+        from database.exchange import exchange_asked
 
         for label in NOT_BACKED_UP:
             leave_out(label)
@@ -40,7 +40,7 @@ class SigninConfig(AppConfig):
         signals.authenticator_added.connect(events.factor_added, dispatch_uid="signin.factor_added")
         signals.authenticator_removed.connect(events.factor_removed, dispatch_uid="signin.factor_removed")
         signals.authenticator_reset.connect(events.factor_reset, dispatch_uid="signin.factor_reset")
-        export_asked.connect(fresh.check_export, dispatch_uid="signin.check_export")
+        exchange_asked.connect(fresh.check_exchange, dispatch_uid="signin.check_exchange")
         post_migrate.connect(make_cache_table, sender=self, dispatch_uid="signin.make_cache_table")
 
 

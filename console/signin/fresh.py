@@ -62,8 +62,8 @@ def _way_back(request: HttpRequest) -> str:
     return request.get_full_path()
 
 
-def check_export(*, request: HttpRequest, **signal: Any) -> None:
-    """Listens to `database.exchange.export_asked`."""
+def check_exchange(*, request: HttpRequest, **signal: Any) -> None:
+    """Listens to `database.exchange.exchange_asked`."""
     if not is_fresh(request):
         raise NotFresh
 
