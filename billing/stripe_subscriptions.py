@@ -20,12 +20,14 @@ from billing.stripe_api import Stripe
 from billing.stripe_credits import invoice_entry, invoice_units
 from billing.stripe_shapes import Object
 from billing.stripe_state import (
+    IN_FORCE,
     SubscriptionState,
     Unknown,
     account_state,
     stored_status,
     subscription_state,
 )
+from database.identifiers import is_id
 
 
 def customer_changes(
@@ -47,7 +49,7 @@ def customer_changes(
     user_id, account = user_of(stripe, account, named, known)
     changes = Changes(account)
     changes.rows += link(account, user_id)
-    changes.rows += _subscription_rows(found, account, user_id, changes.remarks)
+    changes.rows += _subscription_rows(stripe, found, account, user_id, changes.remarks)
     _credit(stripe, account, user_id, sorted(invoices), changes)
     return changes
 
@@ -111,7 +113,7 @@ def link(account: Account, user_id: str) -> list[RowChange]:
 
 
 def _subscription_rows(
-    found: list[dict[str, Any]], account: Account, user_id: str, remarks: list[str]
+    stripe: Stripe, found: list[dict[str, Any]], account: Account, user_id: str, remarks: list[str]
 ) -> list[RowChange]:
     if not found and not any(row["stripe_customer_id"] == account.customer for row in account.subscriptions):
         # An account that never subscribed: what stands in its row is none of Stripe's.
@@ -119,8 +121,23 @@ def _subscription_rows(
     states = [state for each in found if (state := _state(account, each, remarks))]
     changes = [change for state in states for change in _rows(account, user_id, state)]
     said = account_state(states)
+    if said.tier != "paid" and (other := _paid_elsewhere(stripe, account, user_id)):
+        remarks.append(f"{user_id} pays by {other} of another customer: tier and allowance stay.")
+        return changes
     user = difference("users", user_id, user_id, account.user(user_id), said.cells())
     return [*changes, *([user] if user else []), *_battery(account, user_id, said.daily)]
+
+
+def _paid_elsewhere(stripe: Stripe, account: Account, user_id: str) -> str | None:
+    """A subscription in force at Stripe that the user has by another customer, as far as OmniChat's rows tell."""
+    for row in account.subscriptions:
+        id = row["stripe_subscription_id"]
+        if row["user_id"] != user_id or row["stripe_customer_id"] == account.customer or not is_id("sub", id):
+            continue
+        found = stripe.get(f"/v1/subscriptions/{id}") if row["status"] in IN_FORCE else None
+        if found and shapes.id_of(found.get("customer")) != account.customer and found.get("status") in IN_FORCE:
+            return str(id)
+    return None
 
 
 def _state(account: Account, subscription: Object, remarks: list[str]) -> SubscriptionState | None:

@@ -11,7 +11,7 @@ from billing.resync.reading import INVOICES
 from billing.resync.scratch import Scratch
 from billing.stripe_api import Stripe
 
-_SINGLE = {"customers": "customer", "payment_intents": "intent"}
+_SINGLE = {"customers": "customer", "payment_intents": "intent", "subscriptions": "subscription"}
 _LISTS = {
     "/v1/subscriptions": "subscription",
     "/v1/refunds": "refund",

@@ -297,6 +297,28 @@ def test_two_customers_of_one_person_are_told(stripe: StripeServer, subscribed: 
     assert brought(resync()) == {("two_customers", "left")}
 
 
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_who_pays_by_another_customer_is_not_made_free(
+    stripe: StripeServer, subscribed: Thing, alice: Thing, is_whole: bool
+):
+    second = stripe.customer("alice@example.com", "Alice", user_id="user_alice")
+    other = stripe.subscribe(second, "power")
+    UserSubscription.objects.create(
+        id="s2", user_id="user_alice", plan_id="power", stripe_customer_id=second["id"], status="active",
+        stripe_subscription_id=other["id"], current_period_start=timezone.now(), current_period_end=timezone.now(),
+    )  # fmt: skip
+    set_user(subscription_id=other["id"])
+    stripe.cancel(subscribed, at_period_end=False)
+    wish = Wish() if is_whole else Wish(("user_alice",))
+    assert ("tier_left_paid", "repaired") not in brought(resync(wish))
+    assert (User.objects.get().tier, User.objects.get().subscription_id) == ("paid", other["id"])
+    assert not UserSubscription.objects.exclude(id="s2").filter(status="active").exists()
+    deliver(stripe, "customer.subscription.deleted")
+    assert User.objects.get().tier == "paid"
+    stripe.cancel(other, at_period_end=False)
+    assert ("tier_left_paid", "repaired") in brought(resync(wish))
+
+
 def test_a_subscription_that_one_side_lacks(stripe: StripeServer, subscribed: Thing):
     UserSubscription.objects.update(stripe_subscription_id="sub_unknownAtStripe", id="s1")
     found = brought(resync())
