@@ -86,7 +86,7 @@ class Held:
     def mark(self) -> str:
         """Another one where anything has changed that a decision rests on."""
         paused = shapes.dig(self.subscription, "pause_collection", "behavior")
-        parts = (self.status, self.ends_at, self.period_end, self.price.get("id"), self.price_cents, paused)
+        parts = (self.id, self.status, self.ends_at, self.period_end, self.price.get("id"), self.price_cents, paused)
         return ":".join(str(part) for part in parts)
 
     def allowed(self) -> tuple[str, ...]:

@@ -108,6 +108,15 @@ def test_what_changed_meanwhile_is_shown_again_and_not_done(stripe: StripeServer
     assert actions() == []
 
 
+def test_the_form_of_one_subscription_does_nothing_to_another(stripe: StripeServer, alice: Any):
+    client = login("Billing")
+    other = stripe.subscribe(alice["customer"], "starter")
+    form = fields(text(client.get(f"/admin/stripe/{alice['id']}/cancel-now/")))
+    assert "look again" in text(client.post(f"/admin/stripe/{other['id']}/cancel-now/", form), 400)
+    assert stripe.get(other)["status"] == "active"
+    assert actions() == []
+
+
 def test_a_lost_answer_keeps_the_forms_key_and_is_looked_up_when_it_is_sent_again(stripe: StripeServer, alice: Any):
     client, url = login("Billing"), f"/admin/stripe/{alice['id']}/cancel/"
     form = fields(text(client.get(url)))
