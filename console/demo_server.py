@@ -27,8 +27,7 @@ def check_port(port: int) -> None:
 
 
 class Handler(WSGIRequestHandler):
-    # Head and body in one packet: a second would wait 40 ms for the first to be acknowledged.
-    wbufsize = -1
+    # Head and body are two packets: the second would wait 40 ms for the first to be acknowledged.
     disable_nagle_algorithm = True
 
 
