@@ -151,8 +151,16 @@ class Comparing:
             self.scratch.note(difference)
         if own is None and not user["stripeCustomerId"] and len(others) == 1:
             own = others[0]
-        if own is not None and own["id"] not in self.shared and shapes.metadata_user(own) in (None, id):
+        if own is None or own["id"] in self.shared or shapes.metadata_user(own) not in (None, id):
+            return
+        if not self._pays_unseen(own, others, portion.subscriptions.get(id, [])):
             self._account(user, str(own["id"]), portion)
+
+    def _pays_unseen(self, own: dict[str, Any], others: list[dict[str, Any]], rows: list[dict[str, Any]]) -> bool:
+        """Another customer of the user's pays, of which OmniChat has no row, and their own does not: a person looks."""
+        held = {row["stripe_subscription_id"] for row in rows}
+        unseen = [sub for each in others for sub in self._subscriptions(each["id"]) if sub["id"] not in held]
+        return any(map(_is_in_force, unseen)) and not any(map(_is_in_force, self._subscriptions(own["id"])))
 
     def _own_customer(self, user: dict[str, Any]) -> dict[str, Any] | None:
         id = user["stripeCustomerId"]

@@ -383,3 +383,12 @@ def test_a_balance_is_never_less_after_a_resync(stripe: StripeServer, alice: Thi
     stripe.cancel(sub, at_period_end=False)
     resync()
     assert UserBattery.objects.get().total_balance == before + 77
+
+
+def test_who_pays_by_a_customer_of_whom_omnichat_knows_nothing_is_left(stripe: StripeServer, alice: Thing):
+    ended = stripe.subscribe(alice, "starter")
+    deliver(stripe)
+    stripe.subscribe(stripe.customer("alice@example.com", "Alice", user_id="user_alice"), "power")
+    stripe.cancel(ended, at_period_end=False)
+    assert {each.kind for each in resync() if each.action == "left"} == {"two_customers"}
+    assert User.objects.get(pk="user_alice").tier == "paid"
