@@ -17,6 +17,8 @@ from fido2.cose import ES256
 from fido2.utils import websafe_encode
 from fido2.webauthn import AttestationObject, AttestedCredentialData, AuthenticatorData, CollectedClientData
 
+from console.roles import SUPPORT
+
 PASSWORD = "calm-otter-ferry"
 WRONG = "not the password"
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -28,6 +30,11 @@ def person(name: str, *roles: str, **values: Any) -> User:
     made = User.objects.create_user(name, f"{name}@example.com", PASSWORD, **{"is_staff": True, **values})
     made.groups.set(Group.objects.filter(name__in=roles))
     return made
+
+
+@pytest.fixture
+def alice() -> User:
+    return person("alice", SUPPORT)
 
 
 def sign_in(client: Client, name: str, password: str = PASSWORD, path: str = LOGIN, **headers: Any) -> Any:

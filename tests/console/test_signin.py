@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from chat.models import User as Account
 from console.models import StaffEvent
-from console.roles import BILLING, OPERATOR, SUPPORT
+from console.roles import BILLING, OPERATOR
 from console.signin.fresh import LARGE_GRANT
 from console.signin.models import OwedPassword, SecondFactorRule
 from database.backup_console import backed_up_models
@@ -23,6 +23,7 @@ from tests.signin_people import (
     PASSWORD,
     WRONG,
     Clock,
+    alice,
     no_counts,
     pass_time,
     person,
@@ -31,13 +32,8 @@ from tests.signin_people import (
     signed_in,
 )  # fmt: skip
 
-__all__ = ["no_counts", "pass_time", "quick_passwords"]
+__all__ = ["alice", "no_counts", "pass_time", "quick_passwords"]
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only("sign-in is of the console's own database")]
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice", SUPPORT)
 
 
 # The page

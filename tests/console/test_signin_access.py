@@ -20,9 +20,9 @@ from console.models import StaffEvent
 from console.roles import OPERATOR, SUPPORT
 from console.signin import access
 from console.signin.policy import require_of
-from tests.signin_people import INDEX, LOGIN, Clock, no_counts, pass_time, person, quick_passwords, sign_in
+from tests.signin_people import INDEX, LOGIN, Clock, alice, no_counts, pass_time, person, quick_passwords, sign_in
 
-__all__ = ["no_counts", "pass_time", "quick_passwords"]
+__all__ = ["alice", "no_counts", "pass_time", "quick_passwords"]
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only("sign-in is of the console's own database")]
 
 AUDIENCE = "a1" * 32
@@ -93,11 +93,6 @@ def token(team: Team) -> Token:
         return {access.HEADER: jwt.encode(told, key, algorithm=algorithm, headers={"kid": kid})}
 
     return make
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice", SUPPORT)
 
 
 def test_who_comes_through_access_signs_in_by_one_click_and_needs_no_password(alice: User, token: Token) -> None:

@@ -11,7 +11,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.models import StaffEvent
-from console.roles import SUPPORT
 from console.signin import events
 from console.signin.models import SignInAttempt
 from console.staff_events import verify_chain
@@ -19,6 +18,7 @@ from tests.signin_people import (
     LOGIN,
     PASSWORD,
     WRONG,
+    alice,
     code,
     no_counts,
     person,
@@ -27,13 +27,8 @@ from tests.signin_people import (
     with_totp,
 )  # fmt: skip
 
-__all__ = ["no_counts", "quick_passwords"]
+__all__ = ["alice", "no_counts", "quick_passwords"]
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only("sign-in is of the console's own database")]
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice", SUPPORT)
 
 
 def kept() -> list[str]:

@@ -22,6 +22,7 @@ from tests.signin_people import (
     LOGIN,
     SECRET,
     Clock,
+    alice,
     code,
     no_counts,
     pass_time,
@@ -32,13 +33,8 @@ from tests.signin_people import (
     with_totp,
 )  # fmt: skip
 
-__all__ = ["no_counts", "pass_time", "quick_passwords"]
+__all__ = ["alice", "no_counts", "pass_time", "quick_passwords"]
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only("sign-in is of the console's own database")]
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice", SUPPORT)
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from django.urls import reverse
 
 from console.roles import SUPPORT
 from omniops.sign_in import PROVIDER, provider
-from tests.signin_people import INDEX, LOGIN, code, no_counts, person, quick_passwords, with_totp
+from tests.signin_people import INDEX, LOGIN, alice, code, no_counts, person, quick_passwords, with_totp
 
-__all__ = ["no_counts", "quick_passwords"]
+__all__ = ["alice", "no_counts", "quick_passwords"]
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only("sign-in is of the console's own database")]
 
 START = f"/admin/sign-in/{PROVIDER}/"
@@ -118,11 +118,6 @@ def come(issuer: Issuer) -> Callable[..., Any]:
         return client.get(CALLBACK, {"code": "c0de", "state": asked["state"]})
 
     return go
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice", SUPPORT)
 
 
 def told(client: Client) -> str:

@@ -8,12 +8,12 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 
-from console.roles import SUPPORT
 from console.signin import throttle
 from console.signin.adapters import AccountAdapter
 from console.signin.models import SignInAttempt
 from tests.signin_people import (
     WRONG,
+    alice,
     no_counts,
     pass_time,
     person,
@@ -21,13 +21,8 @@ from tests.signin_people import (
     sign_in,
 )  # fmt: skip
 
-__all__ = ["no_counts", "pass_time", "quick_passwords"]
+__all__ = ["alice", "no_counts", "pass_time", "quick_passwords"]
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only("sign-in is of the console's own database")]
-
-
-@pytest.fixture
-def alice() -> User:
-    return person("alice", SUPPORT)
 
 
 def test_five_wrong_passwords_shut_the_door_and_tell_for_how_long(alice: User, client: Client) -> None:
