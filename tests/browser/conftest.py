@@ -198,6 +198,7 @@ def axe(watch: Watch) -> Callable[..., list[str]]:
     """What axe-core finds serious or critical on a page, or of some `rules` alone, in three rows of a list."""
 
     def check(page: Page, *rules: str) -> list[str]:
+        page.wait_for_load_state()
         options: dict[str, Any] = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
         before = list(watch.complaints)
         found = Axe().run(page, {"exclude": ["#result_list tbody tr:nth-child(n+4)"]}, options).response["violations"]

@@ -128,10 +128,11 @@ def test_a_view_of_a_list_is_saved_with_its_columns(enter: Enter, shown: Callabl
     page.get_by_text("Save this view", exact=True).click()
     page.get_by_label("Name of the view").fill(f"Paying, {look}")
     page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_load_state()
     page.goto("/admin/chat/user/")
     page.get_by_role("link", name=f"Paying, {look}").click()
     page.wait_for_url("**tier=paid**")
-    assert page.get_by_role("columnheader", name="Name", exact=True).count() == 0
+    expect(page.get_by_role("columnheader", name="Name", exact=True)).to_have_count(0)
     shown(page, "tour-view")
     page.get_by_text("Columns", exact=True).click()
     shown(page)
@@ -198,6 +199,7 @@ def test_an_event_of_stripe_is_replayed(
     page.goto("/admin/stripe-standin/")
     page.get_by_label("Who").fill(person["email"])
     page.get_by_role("button", name="Let it happen").click()
+    page.wait_for_load_state()
     events = page.locator("#result_list tbody th a")
     page.goto("/admin/console/inboxevent/")
     while not events.count():

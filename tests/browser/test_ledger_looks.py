@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 
 def test_the_ledger_fits_the_screen_and_hinders_nobody(enter: Callable[..., Page], fits: Callable[..., None]) -> None:
@@ -13,8 +13,8 @@ def test_the_ledger_fits_the_screen_and_hinders_nobody(enter: Callable[..., Page
     page.locator("#result_list tbody th a").first.click()
     page.get_by_role("link", name="Ledger").first.click()
     page.wait_for_url("**/ledger/**")
-    assert page.get_by_role("img", name="Balance at the end of each day").is_visible()
+    expect(page.get_by_role("img", name="Balance at the end of each day")).to_be_visible()
     fits(page, "ledger")
     page.get_by_text("As a table").click()
-    assert page.get_by_role("table", name="Days on which the balance changed").is_visible()
+    expect(page.get_by_role("table", name="Days on which the balance changed")).to_be_visible()
     fits(page)

@@ -88,6 +88,7 @@ def test_a_filter_shows_what_is_set_and_is_cleared_by_itself(enter: Enter, accou
     chip.locator("summary").click()
     chip.get_by_role("link", name="subscription").click()
     expect(chip.locator("summary strong")).to_have_text("subscription")
+    page.wait_for_load_state()
     states = page.locator("#result_list .state")
     assert set(states.all_inner_texts()) == {"subscription"}
     page.get_by_role("link", name="Clear the filter type").click()
@@ -155,8 +156,8 @@ def test_billing_moves_a_subscription_to_another_status(enter: Enter) -> None:
 def test_an_auditor_reads_and_is_offered_no_change(enter: Enter, account: tuple[str, str]) -> None:
     page = enter("auditor")
     open_account(page, account[1])
-    assert page.get_by_role("button", name="Save").count() == 0
-    assert page.locator("main input:not([type=hidden]):visible, main select").count() == 0
+    expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    expect(page.locator("main input:not([type=hidden]):visible, main select")).to_have_count(0)
 
 
 def test_an_operator_sees_staff_and_support_does_not(enter: Enter) -> None:
