@@ -73,9 +73,11 @@ def test_a_list_is_turned_page_by_page(enter: Enter, picture: Picture) -> None:
     page.goto("/admin/billing/batterytransaction/")
     first_row = page.locator("#result_list tbody tr").first.inner_text()
     page.get_by_role("link", name="Next", exact=True).click()
+    page.wait_for_load_state()
     expect(page.get_by_role("link", name="Previous", exact=True)).to_be_visible()
     assert page.locator("#result_list tbody tr").first.inner_text() != first_row
     page.get_by_role("link", name="First", exact=True).click()
+    page.wait_for_load_state()
     expect(page.get_by_role("link", name="Previous", exact=True)).to_have_count(0)
     assert page.locator("#result_list tbody tr").first.inner_text() == first_row
     picture(page, "transactions")
