@@ -16,7 +16,7 @@ from standins.stripe.versions import LATEST, event_data
 _LETTERS = string.ascii_letters + string.digits
 _PREFIX = {kind: prefix for prefix, kind in PREFIXES.items()} | {
     "line_item": "il", "subscription_item": "si", "discount": "di", "item": "li",
-    "checkout.session": "cs_test",
+    "checkout.session": "cs_test", "credit_note_line_item": "cnli", "customer_balance_transaction": "cbtxn",
 }  # fmt: skip
 
 

@@ -19,7 +19,8 @@ PATHS = {
     "customers": "customer", "products": "product", "prices": "price", "coupons": "coupon",
     "subscriptions": "subscription", "invoices": "invoice", "invoice_payments": "invoice_payment",
     "invoiceitems": "invoiceitem", "payment_intents": "payment_intent", "charges": "charge", "refunds": "refund",
-    "disputes": "dispute", "checkout/sessions": "checkout.session", "balance_transactions": "balance_transaction",
+    "disputes": "dispute", "credit_notes": "credit_note",
+    "checkout/sessions": "checkout.session", "balance_transactions": "balance_transaction",
     "events": "event", "payment_methods": "payment_method",
 }  # fmt: skip
 

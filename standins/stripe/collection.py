@@ -26,6 +26,14 @@ def settle(account: Account, invoice: Thing, *, attempt: bool = True) -> bool:
     return attempt and collect(account, invoice)
 
 
+def settle_out_of_band(account: Account, invoice: Thing) -> None:
+    """Marked paid outside of Stripe: no charge, no payment."""
+    if invoice["status"] == "draft":
+        invoices.finalize(account, invoice)
+    invoices.mark_paid(account, invoice, out_of_band=True)
+    _succeeded(account, invoice)
+
+
 def collect(account: Account, invoice: Thing) -> bool:
     """One attempt at an open invoice."""
     intent = invoices.intent_of(account, invoice)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 DEEDS = frozenset({
     "price", "change_price", "coupon", "customer", "change_customer", "delete_customer", "decline", "accept",
     "subscribe", "upgrade", "cancel", "resume", "pause", "fail_payment", "pay", "refund", "fail_refund", "dispute",
+    "credit_note", "void_credit_note",
     "answer_dispute", "close_dispute", "buy_pack", "settle", "advance", "get", "bulk",
 })  # fmt: skip
 

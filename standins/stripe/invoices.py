@@ -156,8 +156,8 @@ def intent_of(account: Account, invoice: Thing) -> Thing | None:
     return payment and account.store["payment_intent"].get(payment["payment"]["payment_intent"])
 
 
-def mark_paid(account: Account, invoice: Thing) -> None:
-    """After the money came, or at once where nothing is due."""
+def mark_paid(account: Account, invoice: Thing, *, out_of_band: bool = False) -> None:
+    """After the money came, here or outside of Stripe, or at once where nothing is due."""
     now = account.clock.now()
     before = {"status": invoice["status"]}
     invoice |= {
@@ -165,23 +165,31 @@ def mark_paid(account: Account, invoice: Thing) -> None:
         "amount_remaining": 0, "next_payment_attempt": None,
     }  # fmt: skip
     invoice["status_transitions"]["paid_at"] = now
-    if payment := payment_of(account, invoice):
+    if out_of_band:
+        _cancel_payment(account, invoice)
+        account.emit("invoice.updated", invoice, before)
+    elif payment := payment_of(account, invoice):
         payment |= {"status": "paid", "amount_paid": invoice["amount_due"]}
         payment["status_transitions"]["paid_at"] = now
         account.emit("invoice_payment.paid", payment)
         account.emit("invoice.updated", invoice, before)
     account.emit("invoice.paid", invoice)
-    account.emit("invoice.payment_succeeded", invoice)
+    if not out_of_band:
+        account.emit("invoice.payment_succeeded", invoice)
 
 
 def void(account: Account, invoice: Thing) -> None:
     invoice |= {"status": "void", "auto_advance": False, "next_payment_attempt": None}
     invoice["status_transitions"]["voided_at"] = account.clock.now()
+    _cancel_payment(account, invoice)
+    account.emit("invoice.voided", invoice)
+
+
+def _cancel_payment(account: Account, invoice: Thing) -> None:
     if (payment := payment_of(account, invoice)) and (intent := intent_of(account, invoice)):
         payment["status"] = "canceled"
         payment["status_transitions"]["canceled_at"] = account.clock.now()
         payments.cancel(account, intent)
-    account.emit("invoice.voided", invoice)
 
 
 def mark_uncollectible(account: Account, invoice: Thing) -> None:

@@ -24,6 +24,7 @@ FILTERS: dict[str, set[str]] = {
     "payment_intent": {"customer"},
     "charge": {"customer", "payment_intent"},
     "refund": {"charge", "payment_intent"},
+    "credit_note": {"customer", "invoice"},
     "dispute": {"charge", "payment_intent"},
     "checkout.session": {"customer", "payment_intent", "status", "subscription"},
     "balance_transaction": {"type", "source"},

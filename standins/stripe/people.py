@@ -13,6 +13,7 @@ from standins.stripe import (
     catalogue,
     checkout,
     collection,
+    credit_notes,
     customers,
     disputes,
     invoices,
@@ -191,17 +192,20 @@ class People:
         return sub
 
     @deed
-    def pay(self, what: Ref) -> Thing:
-        """An open invoice (or a subscription's) is paid by another card, which then stays. The invoice."""
+    def pay(self, what: Ref, *, out_of_band: bool = False) -> Thing:
+        """An open invoice (or a subscription's) is paid by another card, which then stays; or outside of Stripe."""
         id = what if isinstance(what, str) else what["id"]
         invoice = (
             self._open_invoice(self._thing("subscription", id)) if id.startswith("sub_") else self._thing("invoice", id)
         )
         if invoice is None or invoice["status"] not in ("open", "draft"):
             raise invalid(f"Nothing is open to be paid: {id}")
-        self.account.declining.discard(invoice["customer"])
-        self.account.cardless.discard(invoice["customer"])
-        (collection.settle if invoice["status"] == "draft" else collection.collect)(self.account, invoice)
+        if out_of_band:
+            collection.settle_out_of_band(self.account, invoice)
+        else:
+            self.account.declining.discard(invoice["customer"])
+            self.account.cardless.discard(invoice["customer"])
+            (collection.settle if invoice["status"] == "draft" else collection.collect)(self.account, invoice)
         if sub := collection.subscription_of(self.account, invoice):
             checkout.complete_paid(self.account, sub, invoice)
         return invoice
@@ -218,6 +222,20 @@ class People:
     def fail_refund(self, refund: Ref) -> Thing:
         found = self._thing("refund", refund)
         refunds.fail(self.account, found)
+        return found
+
+    @deed
+    def credit_note(self, invoice: Ref, cents: int, *, refund: int = 0, credit: int = 0, out_of_band: int = 0) -> Thing:
+        """Of a paid invoice the three are together `cents`: back to the card, to the balance, outside of Stripe."""
+        found = self._thing("invoice", invoice)
+        return credit_notes.create(
+            self.account, found, cents, refund=refund, credit=credit, out_of_band=out_of_band
+        )  # fmt: skip
+
+    @deed
+    def void_credit_note(self, note: Ref) -> Thing:
+        found = self._thing("credit_note", note)
+        credit_notes.void(self.account, found)
         return found
 
     @deed

@@ -8,6 +8,7 @@ from typing import Any
 from standins.stripe import (
     checkout,
     collection,
+    credit_notes,
     customers,
     invoices,
     merchant,
@@ -153,12 +154,15 @@ def _pause_subscription(account: Account, given: Thing, id: str) -> Thing:
 
 
 def _pay_invoice(account: Account, given: Thing, id: str) -> Thing:
+    known(given, {"paid_out_of_band", "off_session", "payment_method"})
     invoice = account.store["invoice"].get(id)
     if invoice["status"] == "paid":
         raise StripeError("Invoice is already paid", code="invoice_already_paid")
     if invoice["status"] not in ("open", "draft"):
         raise invalid(f"Invoice {id} is {invoice['status']} and cannot be paid.")
-    if not (
+    if boolean(given, "paid_out_of_band"):
+        collection.settle_out_of_band(account, invoice)
+    elif not (
         collection.settle(account, invoice) if invoice["status"] == "draft" else collection.collect(account, invoice)
     ):
         raise declined()
@@ -194,6 +198,27 @@ def _create_refund(account: Account, given: Thing, id: str) -> Thing:
     return refunds.create(
         account, charge, integer(given, "amount"), reason=reason, metadata=given.get("metadata") or {}
     )
+
+
+def _create_credit_note(account: Account, given: Thing, id: str) -> Thing:
+    amounts = ("amount", "refund_amount", "credit_amount", "out_of_band_amount")
+    known(given, {"invoice", "reason", "metadata", "memo", *amounts})
+    invoice = account.store["invoice"].get(required(given, "invoice"), param="invoice", status=400)
+    cents, refund, credit, out_of_band = (integer(given, name, 0) or 0 for name in amounts)
+    return credit_notes.create(
+        account, invoice, cents, refund=refund, credit=credit, out_of_band=out_of_band,
+        reason=given.get("reason") or None, metadata=given.get("metadata") or {},
+    )  # fmt: skip
+
+
+def _void_credit_note(account: Account, given: Thing, id: str) -> Thing:
+    note = account.store["credit_note"].get(id)
+    credit_notes.void(account, note)
+    return note
+
+
+def _credit_note_lines(account: Account, given: Thing, id: str) -> Thing:
+    return account.store["credit_note"].get(id)["lines"]  # type: ignore[no-any-return]
 
 
 def _line_items(account: Account, given: Thing, id: str) -> Thing:
@@ -246,6 +271,9 @@ ROUTES: list[tuple[str, str, Callable[[Account, Thing, str], Thing]]] = [
     ("POST", "invoices/{id}/finalize", _finalize_invoice),
     ("GET", "invoices/{id}/lines", _invoice_lines),
     ("POST", "refunds", _create_refund),
+    ("POST", "credit_notes", _create_credit_note),
+    ("POST", "credit_notes/{id}/void", _void_credit_note),
+    ("GET", "credit_notes/{id}/lines", _credit_note_lines),
     ("POST", "checkout/sessions/{id}/expire", _expire_session),
     ("GET", "checkout/sessions/{id}/line_items", _line_items),
     ("GET", "products/{id}/features", _features),

@@ -158,6 +158,20 @@ REFUND: Thing = {
     "payment_intent": None, "payment_method": None, "reason": None, "receipt_number": None,
     "source_transfer_reversal": None, "status": "succeeded", "transfer_reversal": None,
 }  # fmt: skip
+CREDIT_NOTE: Thing = {
+    "amount": 0, "amount_shipping": 0, "currency": "usd", "customer": "", "customer_account": None,
+    "customer_balance_transaction": None, "discount_amount": 0, "discount_amounts": [], "effective_at": None,
+    "invoice": "", "lines": {"object": "list", "data": [], "has_more": False, "url": ""}, "memo": None,
+    "metadata": {}, "number": "", "out_of_band_amount": None, "pdf": "", "post_payment_amount": 0,
+    "pre_payment_amount": 0, "pretax_credit_amounts": [], "reason": None, "refunds": [], "shipping_cost": None,
+    "status": "issued", "subtotal": 0, "subtotal_excluding_tax": 0, "total": 0, "total_excluding_tax": 0,
+    "total_taxes": [], "type": "post_payment", "voided_at": None,
+}  # fmt: skip
+CREDIT_NOTE_LINE: Thing = {
+    "amount": 0, "description": None, "discount_amount": 0, "discount_amounts": [], "invoice_line_item": "",
+    "metadata": {}, "pretax_credit_amounts": [], "quantity": 1, "tax_rates": [], "taxes": [],
+    "type": "invoice_line_item", "unit_amount": None, "unit_amount_decimal": None,
+}  # fmt: skip
 EVIDENCE = (
     "access_activity_log", "billing_address", "cancellation_policy", "cancellation_policy_disclosure",
     "cancellation_rebuttal", "customer_communication", "customer_email_address", "customer_name",
@@ -228,13 +242,14 @@ _SHAPES = {
         "customer": CUSTOMER, "product": PRODUCT, "price": PRICE, "coupon": COUPON, "discount": DISCOUNT,
         "subscription": SUBSCRIPTION, "subscription_item": ITEM, "plan": PLAN, "invoice": INVOICE, "line_item": LINE,
         "invoice_payment": INVOICE_PAYMENT, "invoiceitem": INVOICEITEM, "payment_intent": PAYMENT_INTENT,
-        "charge": CHARGE, "refund": REFUND, "dispute": DISPUTE, "checkout.session": SESSION,
+        "charge": CHARGE, "refund": REFUND, "dispute": DISPUTE, "credit_note": CREDIT_NOTE,
+        "credit_note_line_item": CREDIT_NOTE_LINE, "checkout.session": SESSION,
         "balance_transaction": BALANCE_TRANSACTION, "payment_method": PAYMENT_METHOD, "event": EVENT,
     }.items()
 }  # fmt: skip
 # Objects that Stripe gives no `livemode` or no `created` of their own.
 _NO_LIVEMODE = {"refund", "balance_transaction", "discount", "subscription_item"}
-_NO_CREATED = {"line_item", "discount", "invoiceitem"}
+_NO_CREATED = {"line_item", "discount", "invoiceitem", "credit_note_line_item"}
 
 
 def shape(kind: str, id: str, created: int, livemode: bool, /, **values: Any) -> Thing:

@@ -170,13 +170,14 @@ class Table:
 
 KINDS = (
     "customer", "product", "price", "coupon", "subscription", "invoice", "invoice_payment", "invoiceitem",
-    "payment_intent", "charge", "refund", "dispute", "checkout.session", "balance_transaction", "payment_method",
-    "event",
+    "payment_intent", "charge", "refund", "dispute", "credit_note", "checkout.session", "balance_transaction",
+    "payment_method", "event",
 )  # fmt: skip
 PREFIXES = {
     "cus": "customer", "prod": "product", "price": "price", "sub": "subscription", "in": "invoice",
     "inpay": "invoice_payment", "ii": "invoiceitem", "pi": "payment_intent", "ch": "charge", "re": "refund",
-    "du": "dispute", "cs": "checkout.session", "txn": "balance_transaction", "pm": "payment_method", "evt": "event",
+    "du": "dispute", "cn": "credit_note", "cs": "checkout.session",
+    "txn": "balance_transaction", "pm": "payment_method", "evt": "event",
 }  # fmt: skip
 
 

@@ -67,7 +67,9 @@ def _invoice(invoice: Thing, store: Store) -> None:
     invoice["subscription"] = details["subscription"] if details else None
     invoice["subscription_details"] = {"metadata": details["metadata"] if details else None}
     invoice["paid"] = invoice["status"] == "paid"
-    invoice["paid_out_of_band"] = False
+    payments = store["invoice_payment"].of("invoice", str(invoice.get("id")))
+    by_us = not invoice["amount_due"] or any(each["status"] == "paid" for each in payments)
+    invoice["paid_out_of_band"] = invoice["paid"] and not by_us
     invoice["tax"], invoice["total_tax_amounts"] = None, []
     for name in ("total_taxes", "total_pretax_credit_amounts", "amount_overpaid", "customer_account", "payments"):
         invoice.pop(name, None)
@@ -110,6 +112,14 @@ def _charge(charge: Thing, store: Store) -> None:
     charge["invoice"] = _invoice_of(intent["id"] if isinstance(intent, dict) else str(intent), store)
 
 
+def _credit_note(note: Thing, store: Store) -> None:
+    refunds = note.pop("refunds")
+    note["refund"] = refunds[0]["refund"] if refunds else None
+    note["tax_amounts"] = note.pop("total_taxes")
+    for name in ("customer_account", "post_payment_amount", "pre_payment_amount"):
+        note.pop(name, None)
+
+
 def _invoice_of(intent_id: str, store: Store) -> str | None:
     payments = store["invoice_payment"].of("payment_intent", intent_id)
     return payments[-1]["invoice"] if payments else None
@@ -117,5 +127,5 @@ def _invoice_of(intent_id: str, store: Store) -> str | None:
 
 _OLD = {
     "subscription": _subscription, "invoice": _invoice, "line_item": _line,
-    "payment_intent": _payment_intent, "charge": _charge,
+    "payment_intent": _payment_intent, "charge": _charge, "credit_note": _credit_note,
 }  # fmt: skip

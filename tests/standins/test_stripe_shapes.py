@@ -23,7 +23,8 @@ PATHS = {
     "customer": "customers", "product": "products", "price": "prices", "coupon": "coupons",
     "subscription": "subscriptions", "invoice": "invoices", "invoice_payment": "invoice_payments",
     "invoiceitem": "invoiceitems", "payment_intent": "payment_intents", "charge": "charges", "refund": "refunds",
-    "dispute": "disputes", "checkout.session": "checkout/sessions", "balance_transaction": "balance_transactions",
+    "dispute": "disputes", "credit_note": "credit_notes",
+    "checkout.session": "checkout/sessions", "balance_transaction": "balance_transactions",
     "event": "events", "payment_method": "payment_methods",
 }  # fmt: skip
 
@@ -49,7 +50,11 @@ def live(stripe: StripeServer) -> None:
     stripe.buy_pack(bob, 999, 5000, "session", async_payment=True)
     stripe.refund(pack, 300)
     stripe.close_dispute(stripe.dispute(stripe.all("invoice")[0]), won=True)
+    stripe.credit_note(stripe.all("invoice")[1], 30, refund=10, credit=10, out_of_band=10)
     stripe.fail_payment(first)
+    unpaid = stripe.subscribe(stripe.customer("carol@example.com", card=False), "starter")
+    stripe.void_credit_note(stripe.credit_note(unpaid["latest_invoice"], 5))
+    stripe.pay(unpaid, out_of_band=True)
     stripe.pause(second, status=True)
     stripe.delete_customer(bob)
 
@@ -145,11 +150,15 @@ def test_it_has_no_connected_accounts_and_its_customers_no_sources() -> None:
             client.v1.customers.payment_sources.list("cus_nobody")
 
 
-@pytest.mark.parametrize(("within", "kind"), [("subscription", "subscription_item"), ("invoice", "line_item")])
+@pytest.mark.parametrize(
+    ("within", "kind"),
+    [("subscription", "subscription_item"), ("invoice", "line_item"), ("credit_note", "credit_note_line_item")],
+)
 def test_what_lives_inside_another_is_compared_as_well(
     served: dict[str, list[dict[str, Any]]], within: str, kind: str
 ) -> None:
-    inner = [each for outer in served[within] for each in outer["items" if kind != "line_item" else "lines"]["data"]]
+    place = "items" if within == "subscription" else "lines"
+    inner = [each for outer in served[within] for each in outer[place]["data"]]
     assert {found for each in inner for found in differing(each, EXAMPLES[kind], kind)} == set()
     assert set(EXAMPLES[kind]) - {"subscription"} <= set(inner[0]) | {"subscription"}
     assert {found for each in inner for found in invented(each, EXAMPLES[kind], None, kind)} == set()
