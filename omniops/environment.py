@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import environ
 
@@ -23,8 +24,9 @@ PROBLEMS: list[tuple[str, str]] = []
 REFUSING = {"ENGINE": "django.db.backends.dummy", "NAME": ""}
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
-# What Django compares with: a port never matches.
-_HOST = re.compile(r"\*|\.?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
+# What Django compares with: a port never matches. Behind a point, all that end so: not a whole top-level domain.
+_HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|(\.[A-Za-z0-9_-]+){2,}|\[[0-9A-Fa-f:.]+\]")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def read(name: str, parse: Callable[[str], T], default: T, *, wrong: T | None = None) -> T:
@@ -66,7 +68,7 @@ def hosts(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if not _HOST.fullmatch(name):
-            raise ValueError(f"{name!r} is no host: give names alone, without scheme, port and path.")
+            raise ValueError(f"{name!r} is no host: give names alone, without *, scheme, port and path.")
     return names
 
 
@@ -93,6 +95,14 @@ def http_url(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
         raise ValueError("it is no URL; give one that starts with https://.")
     return text.rstrip("/")
+
+
+def secret_url(text: str) -> str:
+    """A URL to which a secret is sent, so in the clear only on this machine."""
+    url = http_url(text)
+    if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in _LOOPBACK:
+        raise ValueError("it would send a secret in the clear; give one that starts with https://.")
+    return url
 
 
 def sqlite(path: Path) -> dict[str, Any]:
@@ -134,7 +144,7 @@ def d1_tokens() -> tuple[str, str]:
 
 @cache
 def api_base() -> str:
-    return read("CLOUDFLARE_API_BASE", http_url, "https://api.cloudflare.com/client/v4")
+    return read("CLOUDFLARE_API_BASE", secret_url, "https://api.cloudflare.com/client/v4")
 
 
 def d1(account: str, database: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from omniops.environment import (
     omnichat_database,
     omnichat_url,
     read,
+    secret_url,
     sqlite,
 )
 from omniops.hardening import is_public, transport
@@ -70,7 +71,7 @@ DATABASES["omnichat"]["TEST"] = {"MIGRATE": False}
 DATABASE_ROUTERS = ["database.router.OmniChatRouter"]
 SQL_MIGRATIONS_DIR = BASE_DIR / "migrations"
 CLERK_SECRET_KEY = read("CLERK_SECRET_KEY", clerk_key, "")
-CLERK_API_BASE = read("CLERK_API_BASE", http_url, "https://api.clerk.com/v1")
+CLERK_API_BASE = read("CLERK_API_BASE", secret_url, "https://api.clerk.com/v1")
 CLERK_WEBHOOK_SECRETS: list[str] = read("CLERK_WEBHOOK_SECRET", svix_secrets, [])
 STRIPE_SECRET_KEY = read("STRIPE_SECRET_KEY", stripe_key, "")
 STRIPE_WEBHOOK_SECRETS: list[str] = read("STRIPE_WEBHOOK_SECRET", signing_secrets, [])
@@ -117,6 +118,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "console.views.webhooks.Deliveries",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "database.usage.UsageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -6,9 +6,8 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from omniops.environment import PROBLEMS, read
+from omniops.environment import PROBLEMS, read, secret_url
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: What the issuer is called in addresses: the callback is /admin/sign-in/oidc/callback/.
 PROVIDER = "oidc"
 #: An issuer is told that a sign-in may be so old (seconds), which makes it tell how old it is.
@@ -16,13 +15,10 @@ MAX_AGE = 8 * 60 * 60
 
 
 def issuer_url(text: str) -> str:
-    """The client's secret goes there, so in the clear only on this machine."""
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or "/.well-known/" in parts.path:
         raise ValueError("give the issuer as its own documents do, as in https://accounts.example.com.")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise ValueError("it would send the client's secret in the clear; give one that starts with https://.")
-    return text.rstrip("/")
+    return secret_url(text)
 
 
 def one_word(text: str) -> str:

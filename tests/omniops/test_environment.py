@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from omniops.environment import kept
+from omniops.environment import hosts, kept, secret_url
 
 
 def test_it_starts_with_nothing_set(manage: Callable) -> None:
@@ -37,6 +38,9 @@ def test_it_starts_with_nothing_set(manage: Callable) -> None:
         ("CLERK_WEBHOOK_SECRET", "whsec_hush!"),
         ("CLERK_SECRET_KEY", "pk_test_hush"),
         ("DJANGO_ALLOWED_HOSTS", "https://ops.example.com"),
+        ("DJANGO_ALLOWED_HOSTS", "ops.example.com, *"),
+        ("CLOUDFLARE_API_BASE", "http://api.example.com/client/v4"),
+        ("CLERK_API_BASE", "http://127.0.0.1.example.com/v1"),
         ("METRICS_TOKEN", "hush hush"),
         ("CLOUDFLARE_API_TOKEN", "hush hush"),
         ("CLOUDFLARE_API_READ_TOKEN_FILE", "/nowhere/at/all"),
@@ -51,6 +55,29 @@ def test_a_wrong_value_stops_every_command_and_is_named(manage: Callable, name: 
     assert "omniops.E001" in done.stderr
     assert "Traceback" not in done.stderr
     assert "hush" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["*", "*.", "*.example.com", ".", ".com", "..example.com", "example.com:443", "a..b"])
+def test_a_name_that_lets_any_host_in_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"{name!r} is no host: give names alone, without *")):
+        hosts(f"ops.example.com,{name}")
+
+
+def test_names_addresses_and_all_of_a_domain_are_hosts() -> None:
+    assert hosts(text := "ops.example.com,localhost,10.0.0.7,[::1],.example.com") == text.split(",")
+
+
+def test_a_secret_goes_in_the_clear_to_this_machine_alone() -> None:
+    for url in ("https://api.example.com/v1", "http://127.0.0.1:8787/client/v4", "http://localhost", "http://[::1]:80"):
+        assert secret_url(url) == url
+    for url in (
+        "http://api.example.com",
+        "http://127.0.0.1@example.com",
+        "http://localhost.example.com",
+        "http://10.1.1.1",
+    ):
+        with pytest.raises(ValueError, match="would send a secret in the clear; give one that starts with https://"):
+            secret_url(url)
 
 
 @pytest.mark.parametrize("tokens", [{}, {"CLOUDFLARE_API_TOKEN": "secret\nsecret"}])
