@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 
 from billing.ledger import LARGEST
 from console import recipients
+from console.amounts import whole
 from console.grant_limits import Purse
 from console.models.grant import Grant
 from console.recipients import Recipient
@@ -154,24 +155,6 @@ def _counted(line: Line, purse: Purse, seen: dict[tuple[Any, ...], int]) -> Line
     seen[same] = line.row.number
     because = purse.take(line.user.id, line.units)
     return Line(line.row, Verdict.WAITS, because, line.units, line.user) if because else line
-
-
-def whole(value: Any) -> int | None:
-    """The units that a cell gives: a whole number, or its digits, with commas between thousands if one likes."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else None
-    text = str(value or "").strip()
-    head, *groups = text.removeprefix("-").split(",")
-    if groups and not (1 <= len(head) <= 3 and all(len(group) == 3 for group in groups)):
-        return None
-    digits = "".join([head, *groups])
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        return None
-    return -int(digits) if text.startswith("-") else int(digits)
 
 
 def _granted(keys: Iterable[str]) -> set[str]:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.allowance import today
 from billing.ledger import LARGEST
+from console.amounts import UnitsField
 from console.models.grant import Grant
 
 TEXT = 1000
@@ -57,7 +58,7 @@ class GiveForm(ReasonForm):
         help_text=_("A Clerk id or an email."),
         widget=forms.TextInput(attrs={"class": "vTextField"}),
     )
-    units = forms.IntegerField(label=_("Units"), min_value=1, max_value=LARGEST)
+    units = UnitsField(label=_("Units"), min_value=1, max_value=LARGEST)
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
     field_order = ("user", "units", "category", "text", "ticket", "expires_on", "key")
 
@@ -84,7 +85,7 @@ class UsersField(forms.JSONField):
 class SelectedForm(ReasonForm):
     """The same units for each of the users that were marked in a list."""
 
-    units = forms.IntegerField(label=_("Units for each"), min_value=1, max_value=LARGEST)
+    units = UnitsField(label=_("Units for each"), min_value=1, max_value=LARGEST)
     users = UsersField(widget=forms.HiddenInput)
     field_order = ("units", "category", "text", "ticket", "expires_on", "users")
 
@@ -107,7 +108,7 @@ class FileForm(ReasonForm):
 
 
 class ReversalForm(forms.Form):
-    units = forms.IntegerField(label=_("Units to take back"), min_value=1)
+    units = UnitsField(label=_("Units to take back"), min_value=1)
     text = forms.CharField(
         label=_("Reason"), max_length=TEXT, widget=forms.Textarea(attrs={"rows": 3, "class": "vLargeTextField"})
     )

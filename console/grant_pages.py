@@ -135,7 +135,8 @@ class GrantPages(Base):
         # The rows of a bulk are megabytes, and would come with each of its grants.
         waiting = waiting.select_related("requested_by", "bulk").defer("bulk__rows")
         rows = list(waiting.order_by("requested_at")[: QUEUED + 1])
-        context = {"form": form, "grants": rows[:QUEUED], "more": len(rows) > QUEUED, "queued": QUEUED}
+        more = waiting.count() - QUEUED if len(rows) > QUEUED else 0
+        context = {"form": form, "grants": rows[:QUEUED], "more": more}
         return self.page(request, "queue", gettext("Waiting for you"), 400 if form else 200, **context)
 
     def _settle(self, request: HttpRequest, form: DecisionForm) -> HttpResponse:

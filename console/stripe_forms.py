@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.stripe_refunds import Paid
+from console.amounts import MoneyField
 from console.grant_forms import TEXT
 from console.stripe_pages import money
 
@@ -17,7 +18,7 @@ from console.stripe_pages import money
 class RefundForm(forms.Form):
     """`key` is made with the form: sent twice, it is one refund. `mark` is the payment as it was shown."""
 
-    amount = forms.DecimalField(label=_("Amount"), min_value=Decimal("0.01"), max_digits=10, decimal_places=2)
+    amount = MoneyField(label=_("Amount"), min_value=Decimal("0.01"), max_digits=10, decimal_places=2)
     units = forms.ChoiceField(
         label=_("Units"),
         choices=(("take", _("Take the units back, in proportion")), ("keep", _("Leave the units with the user"))),

@@ -116,7 +116,7 @@ class WholeInput(CellInput):
     widget = forms.TextInput(attrs={"inputmode": "numeric"})
 
     def parse(self, text: str) -> int:
-        if not re.fullmatch(r"[+-]?[0-9]{1,30}", text.strip()):
+        if not re.fullmatch(r"-?[0-9]{1,30}", text.strip()):
             raise ValidationError("Enter a whole number.", code="invalid")
         return int(text)
 

@@ -49,7 +49,7 @@ def run() -> Run:
 
 
 def test_the_operator_grants_without_limit_and_is_named_in_the_audit(run: Run) -> None:
-    said, code = run("grant_battery", "u1", "1_000_000", "--reason", "outage of Sunday", "--category", "outage")
+    said, code = run("grant_battery", "u1", "1,000,000", "--reason", "outage of Sunday", "--category", "outage")
     assert code == 0
     assert (said["state"], said["balance"]) == ("APPLIED", 1_000_000)
     grant = Grant.objects.get(pk=said["grant"])
@@ -132,6 +132,8 @@ def test_a_balance_that_cannot_be_read_is_told(run: Run) -> None:
     [
         ("u1", "0", "--reason", "x"),
         ("u1", "ten", "--reason", "x"),
+        ("u1", "1_0", "--reason", "x"),
+        ("u1", "１０", "--reason", "x"),
         ("u1", "5"),
         ("u1", "5", "--reason", " "),
         ("u1", "5", "--reason", "x", "--category", "bribe"),

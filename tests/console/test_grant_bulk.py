@@ -21,7 +21,7 @@ from billing.allowance import today
 from billing.models import BatteryTransaction, UserBattery
 from chat.models import User as Account
 from console import grant_bulk, grant_jobs, jobs
-from console.grant_files import whole
+from console.amounts import whole
 from console.grants import Wish, apply, decide
 from console.models import Grant, GrantBulk, Job, StaffEvent
 from console.roles import BILLING, SUPPORT
@@ -380,7 +380,9 @@ def test_a_worker_looks_each_minute_for_what_a_crash_left() -> None:
     ("cell", "units"),
     [
         (5, 5), (5.0, 5), ("5", 5), (" 1,000 ", 1_000), ("-5", -5), ("1,00", None), ("1.5", None), (1.5, None),
-        (True, None), (None, None), ("٣", None), ("1" * 30, None), (float("nan"), None), (float("inf"), None),
+        (True, None), (None, None),
+        ("٣", None), ("1_0", None), ("+10", None), ("1e1", None), ("１０", None), ("1,000,00", None),
+        ("1" * 30, None), (float("nan"), None), (float("inf"), None),
     ],
 )  # fmt: skip
 def test_units_are_whole_numbers(cell: Any, units: int | None) -> None:

@@ -154,6 +154,9 @@ def test_limits_that_were_lowered_meanwhile_hold(support: Client, settings: Any)
         ({"user": ""}, "required"),
         ({"units": 0}, "greater than or equal to 1"),
         ({"units": "many"}, "whole number"),
+        ({"units": "1_0"}, "whole number"),
+        ({"units": "１０"}, "whole number"),
+        ({"units": "+10"}, "whole number"),
         ({"units": 10**30}, "less than or equal"),
         ({"category": "bribe"}, "not one of the available"),
         ({"text": " "}, "required"),
@@ -246,6 +249,18 @@ def test_ones_own_are_not_in_the_queue_and_cannot_be_approved(billing: Client) -
     billing.post(QUEUE, {"grant": str(grant.pk), "decision": "approve"})
     grant.refresh_from_db()
     assert grant.state == "REQUESTED"
+
+
+@pytest.mark.parametrize(("shown", "words"), [(1, "2 more wait after"), (2, "1 more waits after"), (3, "")])
+def test_the_queue_says_how_many_more_wait(
+    support: Client, billing: Client, monkeypatch: pytest.MonkeyPatch, shown: int, words: str
+) -> None:
+    for _ in range(3):
+        wait()
+    monkeypatch.setattr("console.grant_pages.QUEUED", shown)
+    page = billing.get(QUEUE).text
+    assert page.count('name="grant"') == shown
+    assert (words in page) if words else ("more wait" not in page)
 
 
 def test_a_lost_answer_of_an_approval_is_told(support: Client, billing: Client) -> None:

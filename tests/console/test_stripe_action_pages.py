@@ -237,7 +237,9 @@ def test_a_refund_without_units_leaves_the_battery(stripe: StripeServer, pack: s
     assert "refunded already" in text(client.get(pack))
 
 
-@pytest.mark.parametrize("amount", ["0", "-1", "10.01", "1e9", "NaN", "1.005", ""])
+@pytest.mark.parametrize(
+    "amount", ["0", "-1", "10.01", "1e9", "1e0", "1_0", "+4", "４", "0x4", "4,00", ".5", "-0", "NaN", "1.005", ""]
+)
 def test_a_wrong_amount_is_told_and_nothing_is_refunded(stripe: StripeServer, pack: str, amount: str):
     client = login("Billing")
     form = wish(client, pack, amount=amount, step="refund")
@@ -358,6 +360,17 @@ def test_an_old_or_changed_preview_is_shown_anew(stripe: StripeServer, alice: An
     assert "No plan has this price" in text(client.post(url, {**form, "price": "price_x"}), 400)
     assert "This is the plan" in text(client.get(url, {"price": stripe.prices["starter", "month"]}))
     assert actions() == []
+
+
+def test_a_price_that_no_plan_has_changes_nothing_at_stripe(stripe: StripeServer, alice: Any):
+    """The pack's is a price at Stripe as well, the plan's own is no change."""
+    client = login("Billing")
+    url, _, form = plan_form(client, stripe, alice, "power")
+    pack = stripe.price("pack", None, 100)["id"]
+    before = stripe.get(alice["id"])
+    for price in (pack, "price_x", "", "../prices", f"{form['price']}\0", stripe.prices["starter", "month"]):
+        assert "errornote" in text(client.post(url, {**form, "price": price}), 400)
+    assert (stripe.get(alice["id"]), actions(), stripe.calls["POST /v1/subscriptions/{id}"]) == (before, [], 0)
 
 
 @pytest.mark.parametrize("after", [False, True])

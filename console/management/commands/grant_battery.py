@@ -14,6 +14,7 @@ from django.db import Error, connections
 from billing.allowance import today
 from billing.ledger import LARGEST, Outcome
 from console import grants, recipients
+from console.amounts import whole
 from console.models import Grant
 from database.commands import OperatorCommand, Report
 from database.failures import sentence
@@ -23,11 +24,10 @@ from database.router import CONSOLE, OMNICHAT
 LONGEST = 100
 
 
-def whole(text: str) -> int:
-    try:
-        units = int(text.replace(",", "").replace("_", ""))
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no whole number of units") from None
+def number_of_units(text: str) -> int:
+    units = whole(text)
+    if units is None:
+        raise ArgumentTypeError(f"{text!r} is no whole number of units")
     if not 0 < units <= LARGEST:
         raise ArgumentTypeError(f"a grant gives 1 to {LARGEST:,} units")
     return units
@@ -65,7 +65,7 @@ class Command(OperatorCommand):
 
     def add_options(self, parser: CommandParser) -> None:
         parser.add_argument("user_id", metavar="USER_ID", type=some_text)
-        parser.add_argument("units", metavar="UNITS", type=whole)
+        parser.add_argument("units", metavar="UNITS", type=number_of_units)
         parser.add_argument("--reason", metavar="TEXT", type=some_text, required=True, help="why; kept with the grant")
         parser.add_argument("--category", type=category, choices=Grant.Category.values, default="goodwill")
         parser.add_argument("--by", metavar="STAFF", help="grant as this login, within its limits; over them it waits")
