@@ -14,6 +14,7 @@ from standins.stripe import (
     merchant,
     previews,
     refunds,
+    searching,
     standing,
     subscriptions,
 )
@@ -242,6 +243,10 @@ def _items(account: Account, given: Thing, id: str) -> Thing:
     return sub["items"]  # type: ignore[no-any-return]
 
 
+def _search(kind: str, path: str) -> Callable[[Account, Thing, str], Thing]:
+    return lambda account, given, id: searching.search(account, kind, given, f"/v1/{path}/search")
+
+
 def _features(account: Account, given: Thing, id: str) -> Thing:
     """A product here has none."""
     product = account.store["product"].get(id)
@@ -278,6 +283,8 @@ ROUTES: list[tuple[str, str, Callable[[Account, Thing, str], Thing]]] = [
     ("GET", "checkout/sessions/{id}/line_items", _line_items),
     ("GET", "products/{id}/features", _features),
     ("GET", "balance", _balance),
+    ("GET", "customers/search", _search("customer", "customers")),
+    ("GET", "payment_intents/search", _search("payment_intent", "payment_intents")),
     ("GET", "account", merchant.own),
     ("GET", "accounts", merchant.connected),
     ("GET", "accounts/{id}", merchant.own),

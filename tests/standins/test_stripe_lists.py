@@ -145,3 +145,29 @@ def test_the_same_seed_makes_the_same_ids() -> None:
     one, two, other = StripeServer(7), StripeServer(7), StripeServer(8)
     made = [each.subscribe(each.customer("a@example.com"), "starter")["id"] for each in (one, two, other)]
     assert made[0] == made[1] != made[2]
+
+
+def test_a_search_goes_by_metadata_in_pages(stripe: StripeServer, client: real.StripeClient) -> None:
+    alice = stripe.customer("alice@example.com", user_id="user_alice")
+    made = [stripe.buy_pack(alice, 500, 10 + n)["payment_intent"] for n in range(3)]
+    stripe.subscribe(alice, "starter")
+    query = 'status:"succeeded" AND -metadata["units"]:null'
+    assert ids(client.v1.payment_intents.search({"query": query})) == []  # Not yet.
+    stripe.advance(days=1)
+    first = client.v1.payment_intents.search({"query": query, "limit": 2, "expand": ["data.latest_charge"]})
+    assert (ids(first), first.has_more) == (made[:0:-1], True)
+    assert first.data[0].latest_charge.object == "charge"  # type: ignore[union-attr]
+    assert ids(client.v1.payment_intents.search({"query": query, "page": first.next_page})) == made[:1]
+    for query, wanted in [
+        ('metadata["units"]:"11"', made[1:2]), ('metadata["units"]:"10" OR metadata[\'units\']:"12"', made[2::-2]),
+        (f"created<{stripe.clock - 86_400}", []), ('amount>499 amount<=500 -metadata["units"]:"12"', made[1::-1]),
+    ]:  # fmt: skip
+        assert ids(client.v1.payment_intents.search({"query": query})) == wanted, query
+    assert ids(client.v1.customers.search({"query": 'metadata["userId"]:"USER_ALICE"'})) == [alice["id"]]
+
+
+@pytest.mark.parametrize("query", ['mode:"payment"', "status", 'email:"a" AND name:"b" OR name:"c"', 'metadata:"x"'])
+def test_a_search_that_stripe_cannot_read_is_refused(client: real.StripeClient, query: str) -> None:
+    with pytest.raises(real.InvalidRequestError) as raised:
+        client.v1.customers.search({"query": query})
+    assert (raised.value.http_status, raised.value.param) == (400, "query")
