@@ -78,6 +78,7 @@ def test_every_page_says_what_a_browser_may_do_with_it(client: Client) -> None:
         ("get", "/metrics", 404, "localhost"),
         ("post", "/admin/login/", 403, "localhost"),
         ("post", "/webhooks/stripe/", 503, "localhost"),
+        ("get", "/webhooks/clerk/", 405, "localhost"),
         ("get", "/admin/security/second-factor/authenticate/", 302, "localhost"),
         ("get", "/admin/login/", 400, "evil.example"),
     ],
