@@ -21,8 +21,8 @@ MOST = 100
 @dataclass(eq=False)
 class _Waiting:
     arrival: Arrival
-    #: Set once it is kept, or refused, or when it is its turn to write.
-    woken: threading.Event = field(default_factory=threading.Event)
+    #: Held until it is kept, or refused, or its turn to write: an Event would take four times as long.
+    asleep: threading.Lock = field(default_factory=threading.Lock)
     done: bool = False
     error: DatabaseError | None = None
 
@@ -42,8 +42,9 @@ class Keeper:
         with self._lock:
             self._queue.append(mine)
             waits, self._is_writing = self._is_writing, True
+            mine.asleep.acquire()
         if waits:
-            mine.woken.wait()
+            mine.asleep.acquire()
         if not mine.done:
             self._write_what_waits()
         if mine.error:
@@ -58,12 +59,11 @@ class Keeper:
             # Whatever happens, nobody is left waiting: the first of those who came meanwhile writes next.
             for each in batch:
                 each.done = True
-                each.woken.set()
             with self._lock:
                 self._is_writing = bool(self._queue)
                 following = self._queue[:1]
-            for each in following:
-                each.woken.set()
+            for each in following + batch:
+                each.asleep.release()
 
     def _try(self, batch: list[_Waiting]) -> None:
         try:

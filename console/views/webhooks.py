@@ -34,7 +34,7 @@ LARGEST = 1024 * 1024
 @sensitive_variables()
 def stripe(request: HttpRequest) -> HttpResponse:
     def arrival(body: bytes) -> Arrival:
-        verify_stripe(body, request.headers.get("Stripe-Signature", ""), settings.STRIPE_WEBHOOK_SECRETS)
+        verify_stripe(body, request.META.get("HTTP_STRIPE_SIGNATURE", ""), settings.STRIPE_WEBHOOK_SECRETS)
         return arrival_of_stripe(read(body))
 
     return _received(request, "STRIPE_WEBHOOK_SECRET", settings.STRIPE_WEBHOOK_SECRETS, arrival)
