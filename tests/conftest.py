@@ -39,9 +39,9 @@ MISSING = "missing:"
 ROOT = Path(__file__).resolve().parent.parent
 ON_D1 = settings.DATABASES["omnichat"]["ENGINE"] == "d1"
 
-# On D1 each query of an example is a request. `make proof` takes its time.
-QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
-Profile.register_profile("test", max_examples=10 if ON_D1 else 50, **QUIET)
+# On D1 each query of an example is a request. `make proof` takes its time, and other examples each time.
+QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
+Profile.register_profile("test", max_examples=10 if ON_D1 else 50, derandomize=True, database=None, **QUIET)
 Profile.register_profile("proof", max_examples=200 if ON_D1 else 1000, **QUIET)
 Profile.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
@@ -243,6 +243,20 @@ def _postgresql_programs() -> Path:
     return found[-1].parent
 
 
+def _started(start: Callable[[str], None], attempts: int = 5) -> int:
+    """The port of the server. Where another program takes a free one before the server does, it gets another."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    try:
+        start(f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off")
+    except subprocess.CalledProcessError:
+        if attempts == 1:
+            raise
+        return _started(start, attempts - 1)
+    return port
+
+
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """A server of its own on a free port of loopback. It refuses to run as root, so root lends it a user."""
@@ -251,19 +265,15 @@ def postgresql_url() -> Iterator[str]:
     as_user = ["runuser", "-u", "postgres", "--"] if getpass.getuser() == "root" else []
     if as_user:
         shutil.chown(folder, "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     data = folder / "data"
-    server = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
 
     def run(program: str, *words: str) -> None:
         subprocess.run(
             [*as_user, str(programs / program), "-D", str(data), *words], check=True, capture_output=True, cwd=folder
         )
 
-    run("initdb", "-U", "console", "--auth=trust", "-E", "UTF8")
-    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", server, "start")
+    run("initdb", "-U", "console", "--auth=trust", "-E", "UTF8", "--no-locale", "--no-sync")
+    port = _started(lambda options: run("pg_ctl", "-w", "-t", "300", "-l", str(folder / "log"), "-o", options, "start"))
     try:
         yield f"postgres://console@127.0.0.1:{port}/postgres"
     finally:

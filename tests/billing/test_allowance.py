@@ -204,7 +204,7 @@ def test_the_command_ends_with_1_where_somebody_could_not_be_credited(capsys: py
     assert "alice" in data["error"]
 
 
-@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", str(today() + timedelta(days=2))])
+@pytest.mark.parametrize("day", ["yesterday", "2026-13-01", "9999-12-31"])
 def test_a_day_that_is_none_or_to_come_is_bad_usage(manage: Any, day: str):
     ended = manage("reset_daily_battery", "--json", "--date", day)
     assert ended.returncode == 2

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from django.db import connections, transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.ledger import LARGEST, Entry, Short, State, post
@@ -243,7 +243,7 @@ entries = st.tuples(
 ).filter(lambda drawn: drawn[3] != 0)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(calls=st.lists(st.lists(entries, max_size=5), max_size=6))
 def test_each_balance_is_the_one_before_and_the_amount(calls: list[list[tuple[str, str, Short, int]]]):
     for model in (AuditLog, BatteryTransaction, UserBattery, User):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.db.models import F, Max, Sum
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.d1.shelf import Author, Value
@@ -19,10 +19,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 INTEGER = st.integers(-(2**63), 2**63 - 1) | st.integers(2**53 - 3, 2**53 + 3)
 REAL = st.floats(allow_nan=False, allow_infinity=False)
 # Without shrinking, which would send a request for each attempt.
-ONE_SETTING = settings(
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+ONE_SETTING = settings(phases=[Phase.generate])
 MOMENT = st.datetimes(datetime.datetime(1, 1, 2), datetime.datetime(9999, 12, 30), timezones=st.just(datetime.UTC))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
