@@ -238,14 +238,14 @@ def pack_entry(intent: Object, units: int, user_id: str) -> Entry:
 
 
 def part_paid(payment: Payment, invoice: Object) -> Payment:
-    """Of an invoice that several payments paid together, the units for this one's part of the money."""
+    """Of an invoice that several payments paid, here or outside of Stripe, the units for this one's part."""
     paid = [
         (shapes.id_of(shapes.dig(each, "payment", "payment_intent")), shapes.cents(each.get("amount_paid")))
         for each in shapes.items_of(invoice.get("payments"))
         if each.get("status") == "paid"
     ]
     paid.sort(key=lambda each: str(each[0]))
-    whole, before = sum(cents for _, cents in paid), 0
+    whole, before = max(sum(cents for _, cents in paid), shapes.cents(invoice.get("amount_due"))), 0
     for intent, cents in paid:
         if intent == payment.payment_intent and whole:
             shares = [payment.units * money // whole for money in (before, before + cents)]

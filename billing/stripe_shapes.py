@@ -121,12 +121,12 @@ def invoice_metadata(invoice: Object) -> Object:
 
 
 def invoice_payment_intent(invoice: Object) -> str | None:
-    """Of several payments the first that is paid. None where nothing had to be paid, or `payments` is not expanded."""
-    old = id_of(invoice.get("payment_intent"))
-    if old:
-        return old
-    payments = sorted(items_of(invoice.get("payments")), key=lambda each: each.get("status") != "paid")
-    return next((found for each in payments if (found := id_of(dig(each, "payment", "payment_intent")))), None)
+    """Of several payments the first that is paid. None where nothing was, here; or `payments` is not expanded."""
+    if invoice.get("paid_out_of_band"):
+        return None
+    paid = [each for each in items_of(invoice.get("payments")) if each.get("status") == "paid"]
+    found = (id_of(dig(each, "payment", "payment_intent")) for each in paid)
+    return id_of(invoice.get("payment_intent")) or next(filter(None, found), None)
 
 
 def lines(invoice: Object) -> Iterator[Object]:

@@ -146,9 +146,9 @@ def _ask_payment(account: Account, invoice: Thing) -> None:
 
 
 def payment_of(account: Account, invoice: Thing) -> Thing | None:
-    """The invoice payment, or None where nothing was due."""
+    """The invoice's own payment, or None where nothing was due."""
     found = account.store["invoice_payment"].of("invoice", invoice["id"])
-    return found[-1] if found else None
+    return next((each for each in reversed(found) if each["is_default"]), None)
 
 
 def intent_of(account: Account, invoice: Thing) -> Thing | None:

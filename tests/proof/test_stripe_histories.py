@@ -143,6 +143,19 @@ def refund(h: History) -> None:
     h.stripe.refund(intent, h.random.choice([None, h.random.randint(1, intent["amount"])]))
 
 
+def credit_note(h: History) -> None:
+    """Of an invoice that is open, paid, or of which nothing is left any longer."""
+    invoice = h.any("invoice")
+    cents = h.random.randint(1, max(1, invoice["total"]))
+    parts = [cents] if invoice["status"] == "open" else _parts(h.random, cents)
+    h.stripe.credit_note(invoice, cents, **dict(zip(("refund", "credit", "out_of_band"), parts[1:], strict=False)))
+
+
+def _parts(dice: random.Random, cents: int) -> list[int]:
+    cuts = sorted(dice.choice([0, cents, dice.randint(0, cents)]) for _ in range(2))
+    return [cents, cuts[0], cuts[1] - cuts[0], cents - cuts[1]]
+
+
 def spend(h: History) -> None:
     """So that a refund or dispute may find little or nothing left."""
     for battery in UserBattery.objects.filter(total_balance__gt=0):
@@ -165,7 +178,9 @@ DEEDS: list[Callable[[History], Any]] = [
     lambda h: h.stripe.resume(h.any("subscription")),
     lambda h: h.stripe.pause(h.any("subscription"), status=h.random.random() < 0.5),
     lambda h: h.stripe.fail_payment(h.any("subscription", status="active")),
-    lambda h: h.stripe.pay(h.any("invoice", status="open")),
+    lambda h: h.stripe.pay(h.any("invoice", status="open"), out_of_band=h.random.random() < 0.5),
+    credit_note,
+    lambda h: h.stripe.void_credit_note(h.any("credit_note", status="issued")),
     lambda h: h.stripe.dispute(h.any("payment_intent", status="succeeded")),
     lambda h: h.stripe.close_dispute(h.any("dispute"), won=h.random.random() < 0.5),
     lambda h: h.stripe.accept(h.random.choice(h.people)),
