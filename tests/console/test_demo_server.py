@@ -37,7 +37,7 @@ def test_an_answer_without_a_body_goes_out_while_the_connection_stays_open(monke
     monkeypatch.setattr(demo_server, "get_wsgi_application", lambda: not_modified)
     with demo_server.listening(0) as server:
         server.timeout = 60
-        with socket.create_connection((demo_server.HOST, server.server_port), timeout=10) as client:
+        with socket.create_connection((demo_server.HOST, server.server_port), timeout=60) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             server.handle_request()
             assert client.recv(100).startswith(b"HTTP/1.1 304")

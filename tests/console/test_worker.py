@@ -111,7 +111,7 @@ def read_until(process: subprocess.Popen[str], beginning: str) -> str:
 def test_a_job_killed_again_and_again_does_each_of_its_effects_once(process: Process) -> None:
     finish(process("queue", "test.steps", "1"))
     for last in (3, 17, 41):
-        killed = process("command", "run_worker", ALONE="1")
+        killed = process("command", "run_worker", ALONE="1", LINGERS_FROM=str(last))
         read_until(killed, f"step {last}")
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
@@ -139,7 +139,7 @@ def test_two_workers_run_each_job_once(process: Process) -> None:
 @pytest.mark.parametrize("word", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_is_ended_puts_its_job_back_and_says_so(process: Process, word: signal.Signals) -> None:
     finish(process("queue", "test.steps", "1"))
-    ended = process("command", "run_worker", "--json")
+    ended = process("command", "run_worker", "--json", LINGERS_FROM="5")
     read_until(ended, "step 5")
     ended.send_signal(word)
     lines = finish(ended)

@@ -37,6 +37,8 @@ from console.models import Job
 from console.worker import embed
 
 STEPS = 60
+#: From here on a step takes its time, so that whoever reads of it can end this process in the midst.
+LINGERS_FROM = int(os.environ.get("LINGERS_FROM", STEPS))
 worker.EMBEDDED_AFTER = timedelta(seconds=0.2)
 
 
@@ -46,8 +48,8 @@ def steps(run: jobs.Run) -> dict[str, Any]:
         give(f"step:{run.job.pk}:{step}")
         run.advance(step + 1, total=STEPS, cursor=step + 1)
         print(f"step {step}", flush=True)
-        # So that whoever reads can kill in the midst.
-        time.sleep(0.01)
+        if step >= LINGERS_FROM:
+            time.sleep(0.5)
     return {"steps": STEPS}
 
 

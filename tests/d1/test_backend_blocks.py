@@ -201,7 +201,7 @@ def test_threads_have_blocks_of_their_own(books: Any, block: Any, d1: Any, djang
         try:
             with transaction.atomic(using=d1.alias):
                 books.create(id=f"b{number}")
-                barrier.wait(30)
+                barrier.wait(60)
                 if number == 1:
                     transaction.set_rollback(True, using=d1.alias)
         except BaseException as error:

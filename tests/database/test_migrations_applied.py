@@ -301,7 +301,7 @@ def test_two_runners_at_once_apply_each_file_once(
     }
     migrations = read_migrations(write(files))
     outcomes: list[Outcome] = []
-    start = threading.Barrier(3)
+    start = threading.Barrier(3, timeout=60)
     # While a new file is switched to its write-ahead log SQLite lets nobody wait: others would be told to try again.
     scratch.ensure_connection()
 
