@@ -25,9 +25,10 @@ FIRST, RENEWED, CHANGED = "subscription_create", "subscription_cycle", "subscrip
 #: Refunds that take no money back, or no longer.
 _VOID_REFUNDS = ("failed", "canceled")
 #: While a dispute is so, or has ended so, its units are not the user's.
-_HOLDING = ("needs_response", "under_review", "lost")
+_HOLDING = ("needs_response", "under_review", "appeal_needs_response", "appeal_under_review", "lost")
 #: An inquiry takes no money yet, and may become a dispute.
 _INQUIRING = ("warning_needs_response", "warning_under_review")
+_ENDED = ("won", "warning_closed")
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ def reversals(
     """
     entries: list[Entry] = []
     money = taken = 0
-    holding = [each for each in disputes if each.get("status") in _HOLDING]
+    holding = [each for each in disputes if holds(each)]
     for kind, each in in_order(refunds, holding):
         money = min(payment.cents, money + shapes.cents(each.get("amount")))
         share = payment.units * money // payment.cents if payment.cents else 0
@@ -274,6 +275,14 @@ def reversals(
             entries.append(_taken_back(payment, kind, each, units))
             taken += units
     return entries
+
+
+def holds(dispute: Object) -> bool:
+    """Whether a dispute has taken the money. Where its status does not tell, what was booked does."""
+    status = dispute.get("status")
+    if status in (*_HOLDING, *_INQUIRING, *_ENDED):
+        return status in _HOLDING
+    return sum(shapes.cents(shapes.dig(each, "amount")) for each in dispute.get("balance_transactions") or ()) < 0
 
 
 def in_order(refunds: Iterable[Object], disputes: Iterable[Object]) -> list[tuple[str, Object]]:
@@ -304,7 +313,7 @@ def undone(refunds: Iterable[Object], disputes: Iterable[Object]) -> dict[str, s
     return found | {
         f"dispute:{each.get('id')}": f"dispute:{each.get('id')}:{each.get('status')}"
         for each in disputes
-        if each.get("status") not in (*_HOLDING, *_INQUIRING)
+        if each.get("status") in (*_ENDED, "prevented") and not holds(each)
     }
 
 

@@ -8,11 +8,10 @@ from billing import stripe_shapes as shapes
 from billing.ledger import Entry
 from billing.resync.books import Book
 from billing.resync.scratch import Scratch
-from billing.stripe_credits import pack_entry
+from billing.stripe_credits import holds, pack_entry
 from billing.stripe_state import Unknown
 
 _MONTHS = {"year": 12, "month": 1}
-_HOLDING = ("needs_response", "under_review", "lost")
 _MONTH_SECONDS = 2_629_746
 
 
@@ -71,9 +70,9 @@ def _reversals(scratch: Scratch, customer: str, book: Book, found: set[str]) -> 
             found.add(intent)
     for dispute in scratch.objects("dispute", customer=customer):
         intent, cause = shapes.id_of(dispute.get("payment_intent")), f"dispute:{dispute['id']}"
-        holds = dispute.get("status") in _HOLDING
         ending = f"{cause}:{dispute.get('status')}"
-        if intent and (cause not in book.causes if holds else cause in book.causes and ending not in book.causes):
+        is_taken = cause in book.causes
+        if intent and (not is_taken if holds(dispute) else is_taken and ending not in book.causes):
             found.add(intent)
 
 

@@ -87,6 +87,26 @@ def test_an_inquiry_that_is_closed_takes_nothing_ever(stripe: StripeServer, alic
     assert AuditLog.objects.filter(pk=f"settled:dispute:{dispute['id']}").exists()
 
 
+@pytest.mark.parametrize("end", [("lost", 0), ("won", 5000)])
+def test_an_appeal_against_a_lost_dispute_holds_what_was_taken(stripe: StripeServer, alice: Thing, end: tuple[str, int]):
+    dispute = stripe.dispute(intent_of(stripe, stripe.buy_pack(alice, 1000, 5000)))
+    for word, left in [("lost", 0), ("appeal_needs_response", 0), ("appeal_under_review", 0), end]:
+        status(stripe, dispute, word)
+        assert balance() == left, word
+
+
+@pytest.mark.parametrize("word", ["prevented", "of_a_day_to_come"])
+@pytest.mark.parametrize("is_withdrawn", [True, False])
+def test_of_another_status_the_money_tells_whether_it_takes(
+    stripe: StripeServer, alice: Thing, word: str, is_withdrawn: bool
+):
+    dispute = stripe.dispute(intent_of(stripe, stripe.buy_pack(alice, 1000, 5000)))
+    if not is_withdrawn:
+        stripe.account.store["dispute"].get(dispute["id"])["balance_transactions"] = []
+    status(stripe, dispute, word)
+    assert balance() == (0 if is_withdrawn else 5000)
+
+
 def test_parts_add_up_to_the_whole_though_one_failed_between(stripe: StripeServer, alice: Thing, spare: int):
     session = stripe.buy_pack(alice, 1000, 5001)
     failing = stripe.refund(session, 333)
