@@ -88,7 +88,9 @@ def test_an_inquiry_that_is_closed_takes_nothing_ever(stripe: StripeServer, alic
 
 
 @pytest.mark.parametrize("end", [("lost", 0), ("won", 5000)])
-def test_an_appeal_against_a_lost_dispute_holds_what_was_taken(stripe: StripeServer, alice: Thing, end: tuple[str, int]):
+def test_an_appeal_against_a_lost_dispute_holds_what_was_taken(
+    stripe: StripeServer, alice: Thing, end: tuple[str, int]
+):
     dispute = stripe.dispute(intent_of(stripe, stripe.buy_pack(alice, 1000, 5000)))
     for word, left in [("lost", 0), ("appeal_needs_response", 0), ("appeal_under_review", 0), end]:
         status(stripe, dispute, word)
