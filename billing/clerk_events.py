@@ -12,7 +12,7 @@ from django.db import IntegrityError, connections
 
 from billing import stripe_shapes as shapes
 from billing.customers import Person, give_customer
-from billing.stripe_accounts import Account, Changed, Changes, Parked, RowChange, apply, difference, read_account
+from billing.stripe_accounts import Account, Changed, Changes, Parked, Row, RowChange, apply, difference, read_account
 from billing.stripe_api import Stripe
 from database import audit
 from database.identifiers import is_id
@@ -20,6 +20,8 @@ from database.router import OMNICHAT
 
 HANDLED = ("user.created", "user.updated", "user.deleted")
 DELETED = "users.deleted_at_clerk"
+#: The address of whoever was deleted in the console ends so: no mail ever reaches it (RFC 2606).
+MADE_UP = "@deleted.invalid"
 _ATTEMPTS = 5
 
 
@@ -38,7 +40,13 @@ def plan(event: Mapping[str, Any]) -> Changes:
     if event.get("type") == "user.deleted" or is_deleted(user_id):
         words = "is marked as deleted; nothing is removed" if account.users else "is not known here"
         return Changes(account, remarks=[f"{user_id} {words}."])
+    if _is_made_up(account.user(user_id)):
+        return Changes(account, remarks=[f"{user_id} was deleted in the console: delete them at Clerk, too."])
     return Changes(account, _rows(account, user_id, event["data"]))
+
+
+def _is_made_up(user: Row | None) -> bool:
+    return user is not None and str(user["email"]).endswith(MADE_UP)
 
 
 def _rows(account: Account, user_id: str, data: Mapping[str, Any]) -> list[RowChange]:
@@ -109,7 +117,7 @@ def _once(event: Mapping[str, Any], stripe: Stripe | None, audit_metadata: Mappi
 
 def _customer(user_id: str, stripe: Stripe | None) -> list[str]:
     user = read_account(None, user_id).user(user_id)
-    if user is None or user["stripeCustomerId"] or is_deleted(user_id):
+    if user is None or user["stripeCustomerId"] or _is_made_up(user) or is_deleted(user_id):
         return []
     if stripe is None:
         return ["No Stripe customer was made: STRIPE_SECRET_KEY is not set. create_stripe_customers does it later."]

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from billing.clerk_events import MADE_UP
 from chat.models import User
 from console.models import Job, StaffEvent
 from database.object_actions import ObjectAction, offer
@@ -24,19 +25,17 @@ EXPORT, DELETE = "console.export_person", "console.delete_person"
 EXPORT_KIND, DELETE_KIND = "person.export", "person.delete"
 #: What staff events say when a person was deleted.
 DELETED = "person.deleted"
-#: A name that no mail ever reaches (RFC 2606).
-_DOMAIN = "deleted.invalid"
 #: What stands where a name or a title stood.
 NOBODY, GONE = "Deleted person", "(deleted)"
 
 
 def made_up_email(user_id: str) -> str:
     """The same for the same user, so that a deletion that is done again changes nothing."""
-    return f"deleted-{hashlib.sha256(user_id.encode()).hexdigest()[:24]}@{_DOMAIN}"
+    return f"deleted-{hashlib.sha256(user_id.encode()).hexdigest()[:24]}{MADE_UP}"
 
 
 def is_deleted(user: User) -> bool:
-    return str(user.email).endswith(f"@{_DOMAIN}")
+    return str(user.email).endswith(MADE_UP)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from chat.models import User
 from console import inbox, inbox_handling
 from console.inbox_arrivals import arrival_of_clerk
 from console.models import InboxEvent
+from console.person import NOBODY, made_up_email
 from database.models import AuditLog
 from standins.stripe import StripeServer
 
@@ -126,6 +127,19 @@ def test_a_stale_update_after_the_deletion_changes_nothing(stripe: StripeServer)
     arrive("updated", person(first="Late", at=9))
     work()
     assert alice().name == "Alice Liddell"
+    assert AuditLog.objects.filter(action=clerk_events.DELETED).count() == 1
+
+
+def test_one_who_was_deleted_here_gets_no_name_again(stripe: StripeServer):
+    arrive("created", person())
+    work()
+    User.objects.update(email=made_up_email("user_alice"), name=NOBODY, stripe_customer_id=None)
+    arrive("updated", person(first="Late", at=9))
+    work()
+    assert (alice().email, alice().name) == (made_up_email("user_alice"), NOBODY)
+    assert len(stripe.all("customer")) == 1
+    arrive("deleted", {"id": "user_alice", "deleted": True}, "msg_9")
+    work()
     assert AuditLog.objects.filter(action=clerk_events.DELETED).count() == 1
 
 
