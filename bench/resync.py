@@ -104,26 +104,32 @@ class Console:
             for page in listed(self.stripe, "subscriptions"):
                 db.executemany(
                     "INSERT INTO user_subscriptions (id, user_id, plan_id, stripe_customer_id, stripe_subscription_id, "
-                    "status, current_period_start, current_period_end) VALUES (?, ?, ?, ?, ?, 'active', ?, ?)",
+                    "status, created_at, current_period_start, current_period_end) "
+                    "VALUES (?, ?, ?, ?, ?, 'active', ?, ?, ?)",
                     [subscription_row(each, plans) for each in page],
                 )
             self.credit(db)
         db.close()
 
     def credit(self, db: sqlite3.Connection) -> None:
-        """Each subscription's invoice has its entry, and the battery what it left."""
+        """Each period of a subscription has its entry, the newest that of its invoice, and the battery their sum."""
         db.executescript(
             """
             UPDATE users SET tier = 'paid', subscriptionStatus = 'active', subscriptionId = s.stripe_subscription_id
             FROM user_subscriptions s WHERE s.user_id = users.id;
+            CREATE TEMP TABLE periods AS WITH RECURSIVE back (user_id, number, of, at, units, daily, begun) AS (
+              SELECT user_id, substr(stripe_subscription_id, 5), 0, current_period_start, battery_units, daily_battery,
+                s.created_at FROM user_subscriptions s JOIN subscription_plans p ON p.id = s.plan_id
+              UNION ALL
+              SELECT user_id, number, of + 1, strftime('%Y-%m-%dT%H:%M:%S.000Z', at, '-30 days'), units, daily, begun
+              FROM back WHERE strftime('%Y-%m-%dT%H:%M:%S.000Z', at, '-30 days') >= begun
+            ) SELECT *, count(*) OVER (PARTITION BY user_id ORDER BY at) AS nth FROM back ORDER BY at;
             INSERT INTO battery_transactions
               (id, user_id, type, amount, balance_after, stripe_payment_intent_id, metadata, created_at)
-            SELECT 'invoice:in_' || substr(stripe_subscription_id, 5), user_id, 'subscription', battery_units,
-              battery_units, 'pi_' || substr(stripe_subscription_id, 5), '{"post":"bench"}', current_period_start
-            FROM user_subscriptions s JOIN subscription_plans p ON p.id = s.plan_id;
+            SELECT 'invoice:in_' || number || iif(of, '_' || of, ''), user_id, 'subscription', units, units * nth,
+              'pi_' || number || iif(of, '_' || of, ''), '{"post":"bench"}', at FROM periods;
             INSERT INTO user_battery (user_id, total_balance, daily_allowance)
-            SELECT user_id, amount, daily_battery FROM battery_transactions t JOIN user_subscriptions s USING (user_id)
-            JOIN subscription_plans p ON p.id = s.plan_id;
+            SELECT user_id, sum(units), daily FROM periods GROUP BY user_id;
             ANALYZE;
             """
         )
@@ -138,10 +144,12 @@ class Console:
                 "UPDATE users SET tier = 'free' WHERE id = ?",
                 "UPDATE user_subscriptions SET status = 'canceled' WHERE user_id = ?",
                 "UPDATE user_subscriptions SET current_period_end = '2020-01-01T00:00:00.000Z' WHERE user_id = ?",
-                "DELETE FROM battery_transactions WHERE user_id = ?",
+                "DELETE FROM battery_transactions WHERE id = (SELECT 'invoice:in_' || "
+                "substr(stripe_subscription_id, 5) FROM user_subscriptions WHERE user_id = ?)",
+                "UPDATE user_battery SET total_balance = (SELECT coalesce(sum(amount), 0) FROM battery_transactions t "
+                "WHERE t.user_id = user_battery.user_id) WHERE user_id = ?",
             )):  # fmt: skip
-                db.executemany(sql, [(user,) for user in chosen[turn::4]])
-            db.executemany("UPDATE user_battery SET total_balance = 0 WHERE user_id = ?", [(u,) for u in chosen[3::4]])
+                db.executemany(sql, [(user,) for user in chosen[min(turn, 3) :: 4]])
         db.close()
         return len(chosen)
 
@@ -155,7 +163,8 @@ class Console:
 def subscription_row(sub: dict[str, Any], plans: dict[str, str]) -> tuple[Any, ...]:
     item = sub["items"]["data"][0]
     moments = [
-        time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(item[f"current_period_{end}"])) for end in ("start", "end")
+        time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(at))
+        for at in (sub["created"], item["current_period_start"], item["current_period_end"])
     ]
     plan = plans[item["price"]["id"]]
     return f"s-{sub['id']}", sub["metadata"]["userId"], plan, sub["customer"], sub["id"], *moments
@@ -187,9 +196,12 @@ def measure(customers: int, large: int, rival: int) -> Iterator[Line]:
     if rival not in (0, customers):
         with planted(rival) as console:
             yield from beside(console.stripe, rival)
-    with planted(customers, subscribed=1.0) as console:
-        yield agreeing(console, customers, "all of them subscribed")
+    with planted(customers, subscribed=1.0, days=730, by_checkout=True) as console:
+        yield agreeing(console, customers, "all paying by the month, come by Checkout within two years")
         yield repairing(console, customers, 0, 10)
+    with planted(customers, subscribed=1.0, by_checkout=True) as console:
+        line = agreeing(console, customers, "the same, all come within 27 days")
+        yield line._replace(goal="", met=None)
     with planted(large, with_invoices=False) as console:
         told, calls = console.resync("--dry-run")
         more = f"peak {told['peak']} MiB, {told['differences']} differences"
@@ -198,9 +210,9 @@ def measure(customers: int, large: int, rival: int) -> Iterator[Line]:
 
 
 @contextmanager
-def planted(customers: int, *, subscribed: float = 0.5, with_invoices: bool = True) -> Iterator[Console]:
+def planted(customers: int, *, subscribed: float = 0.5, with_invoices: bool = True, **of: Any) -> Iterator[Console]:
     with tempfile.TemporaryDirectory() as folder, StripeProcess("--latency", "0") as stripe:
-        stripe.bulk(count=customers, subscribed=subscribed, days=27, with_invoices=with_invoices)
+        stripe.bulk(count=customers, subscribed=subscribed, with_invoices=with_invoices, **({"days": 27} | of))
         console = Console(Path(folder), stripe)
         console.fill()
         yield console

@@ -151,8 +151,8 @@ def looked_at(run: ResyncRun) -> str:
     if run.payments_since is None:
         return gettext("All payments of these users were looked at, whatever their age.")
     return gettext(
-        "Each payment since %(day)s was looked at. Of older ones, packs by Checkout were, and the number of credits "
-        "for paid periods: for the rest, resync since an earlier day."
+        "Each payment since %(day)s was looked at. Of older ones, packs whose payments name their units were, and the "
+        "number of credits for paid periods: for the rest, resync since an earlier day."
     ) % {"day": f"{run.payments_since:%Y-%m-%d}"}
 
 

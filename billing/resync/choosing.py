@@ -10,7 +10,7 @@ import orjson
 from django.db import connections
 
 from billing import stripe_shapes as shapes
-from billing.resync.reading import ALL, PAYMENTS, SUBSCRIPTIONS
+from billing.resync.reading import ALL, PAYMENTS, SESSIONS, SUBSCRIPTIONS
 from billing.resync.scratch import Scratch
 from billing.stripe_api import Stripe
 from database.identifiers import is_id
@@ -22,7 +22,7 @@ EVENT_DAYS = 30
 #: Beyond so many users, lists of all are fewer calls than asking for each.
 MOST_SINGLY = 300
 _PORTION = 500
-_BY_KIND = {each.kind: each for each in (*ALL, PAYMENTS, SUBSCRIPTIONS)}
+_BY_KIND = {each.kind: each for each in (*ALL, PAYMENTS, SESSIONS, SUBSCRIPTIONS)}
 
 
 def is_known_since(since: datetime) -> bool:

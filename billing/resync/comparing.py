@@ -209,9 +209,7 @@ class Comparing:
             yield Difference("two_customers", id, ids, customer, ids, LEAVE, why)
         held = [sub for each in ([own] if own else others) for sub in self._subscriptions(each["id"])]
         yield from self._of_subscriptions(user, held, portion.subscriptions.get(id, []), own)
-        sold = self.scratch.objects("session", customer=own["id"]) if own else []
-        packs = sum(each.get("mode") == "payment" for each in sold)
-        yield from books.twice(id, portion.books[id], packs)
+        yield from books.twice(id, portion.books[id], len(self._packs(own["id"])) if own else 0)
 
     def _of_customer(self, user: dict[str, Any], own: dict[str, Any]) -> Iterator[Difference]:
         id, customer = str(user["id"]), str(own["id"])
@@ -255,6 +253,12 @@ class Comparing:
 
     def _subscriptions(self, customer: str) -> list[dict[str, Any]]:
         return self.scratch.objects("subscription", customer=customer)
+
+    def _packs(self, customer: str) -> set[str | None]:
+        """Sales of battery packs, by their payments, or by their sessions where nothing was to be paid."""
+        paid = {each["id"] for each in self.scratch.objects("intent", customer=customer) if shapes.metadata_units(each)}
+        sold = [each for each in self.scratch.objects("session", customer=customer) if each.get("mode") == "payment"]
+        return paid | {shapes.id_of(each.get("payment_intent")) or each["id"] for each in sold}
 
     def _is_unknown(self, subscription: Any) -> bool:
         if not isinstance(subscription, str) or not subscription.startswith("sub_"):

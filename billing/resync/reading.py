@@ -19,8 +19,10 @@ from billing.stripe_api import Stripe, StripeDown, StripeRefused, StripeTrouble
 WINDOWS = 8
 #: A window is cut off behind so many pages, if objects go on as close together as those of its first.
 PAGES_OF_A_WINDOW = 12
-#: Each payment is looked at so far back, unless one asks for more; those by Checkout, whatever their age.
+#: Each payment is looked at so far back, unless one asks for more; packs that name their units, whatever their age.
 DAYS_OF_PAYMENTS = 35
+#: A session of Checkout may be paid so long after it was opened.
+SESSION_SECONDS = 86_400
 #: Stripe began in 2011.
 OLDEST = 1_293_840_000
 _SPLITS = 500
@@ -42,13 +44,13 @@ _WITH_PAYMENT = {"expand": ["data.payment_intent.latest_charge"]}
 #: Customers come with their subscriptions, but for those that have ended: a list less to read.
 ALL = (
     Listed("customer", "/v1/customers", {"expand": ["data.subscriptions"]}),
-    Listed("session", "/v1/checkout/sessions", {"status": "complete", **_WITH_PAYMENT}),
     Listed("refund", "/v1/refunds", _WITH_PAYMENT),
     Listed("dispute", "/v1/disputes", _WITH_PAYMENT),
 )
 #: Read after the customers, so that none that ends meanwhile is missed.
 ENDED = Listed("subscription", "/v1/subscriptions", {"status": "ended"})
 SUBSCRIPTIONS = Listed("subscription", "/v1/subscriptions", {"status": "all"})
+SESSIONS = Listed("session", "/v1/checkout/sessions", {"status": "complete", **_WITH_PAYMENT})
 PAYMENTS = Listed("intent", "/v1/payment_intents", {"expand": ["data.latest_charge"]})
 INVOICES = Listed("invoice", "/v1/invoices", {"status": "paid", "expand": ["data.payments"]})
 
@@ -72,10 +74,50 @@ class Window:
 
 
 def read_all(stripe: Stripe, scratch: Scratch, payments_since: int, advance: Callable[[int], None]) -> None:
-    """All that a complete resync compares, with each payment since some Unix second. Raises StripeTrouble."""
+    """All that a complete resync compares, with each payment since some Unix second. Raises StripeTrouble.
+
+    Sessions cannot be listed by what they sell, and those of subscriptions are many: of packs that were sold before,
+    the payments are searched for. Where Stripe does not search, all sessions are listed.
+    """
+    if scratch.get("sessions_since") is None:
+        found = _search_packs(stripe, scratch, payments_since, advance)
+        scratch.set("sessions_since", payments_since - SESSION_SECONDS if found else OLDEST)
+    sessions = replace(SESSIONS, since=scratch.get("sessions_since"))
     payments = replace(PAYMENTS, since=payments_since)
-    read_lists(stripe, scratch, [*ALL, payments], advance=advance)
+    read_lists(stripe, scratch, [*ALL, sessions, payments], advance=advance)
     read_lists(stripe, scratch, [ENDED], advance=advance)
+
+
+def _search_packs(stripe: Stripe, scratch: Scratch, before: int, advance: Callable[[int], None]) -> bool:
+    """Payments whose metadata name units, of whatever age. False where Stripe does not search, as in India."""
+    try:
+        for key in shapes.UNIT_KEYS:
+            query = f'status:"succeeded" AND created<{before} AND -metadata["{key}"]:null'
+            for found in searched(stripe, PAYMENTS.path, query, **PAYMENTS.params):
+                scratch.keep(PAYMENTS.kind, found)
+                advance(len(found))
+    except (StripeDown, ListTrouble):
+        raise
+    except StripeTrouble:
+        return False
+    return True
+
+
+def searched(stripe: Stripe, path: str, query: str, **params: Any) -> Iterator[list[Any]]:
+    """What Stripe finds, page by page: all but what was made in the last minute. Raises StripeTrouble."""
+    pages: set[str] = set()
+    asked = {"query": query, "limit": 100, **params}
+    while True:
+        page = stripe.page(f"{path}/search", **asked)
+        if page is None:
+            raise StripeTrouble(f"Stripe knows no {path}/search.")
+        yield shapes.items_of(page)
+        if not page.get("has_more"):
+            return
+        asked["page"] = str(page.get("next_page"))
+        if asked["page"] in pages:
+            raise ListTrouble(f"Stripe's search {path} repeats itself, so it would never end. Run the resync again.")
+        pages.add(asked["page"])
 
 
 def read_lists(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from billing import stripe_shapes as shapes
-from billing.resync.reading import INVOICES
+from billing.resync.reading import INVOICES, SESSION_SECONDS
 from billing.resync.scratch import Scratch
 from billing.stripe_api import Stripe
 
@@ -52,13 +52,22 @@ class Snapshot(Stripe):
             column, name = ("customer",) * 2 if "customer" in params else ("intent", "payment_intent")
             yield from self.scratch.objects(_LISTS[path], **{column: params[name]})
         elif path == "/v1/checkout/sessions" and "payment_intent" in params:
-            yield from self.scratch.objects("session", intent=params["payment_intent"])
+            yield from self._sessions(params["payment_intent"])
         elif path == "/v1/invoices" and "customer" in params:
             yield from self._invoices(params["customer"])
         elif path == "/v1/invoice_payments":
             yield from self._invoice_payments(params)
         else:
             yield from self.live.list(path, **params)
+
+    def _sessions(self, intent: str) -> Iterator[dict[str, Any]]:
+        """That of a payment, which is asked for where it is older than those that were listed."""
+        found = self.scratch.objects("session", intent=intent)
+        made = shapes.cents((self.scratch.object("intent", intent) or {}).get("created"))
+        if not found and made < self.scratch.get("sessions_since", 0) + SESSION_SECONDS:
+            found = list(self.live.list("/v1/checkout/sessions", payment_intent=intent))
+            self.scratch.keep("session", found)
+        yield from found
 
     def _invoices(self, customer: str) -> Iterator[dict[str, Any]]:
         if not self.scratch.get("invoices") and not self.scratch.get(f"invoices:{customer}"):

@@ -40,7 +40,7 @@ def _text(body: bytes) -> str:
 
 
 _VERSION = re.compile(r"20\d\d-\d\d-\d\d(\.[a-z]+)?")
-_CURSOR = re.compile(r"(starting_after|ending_before)=[^&]*")
+_CURSOR = re.compile(r"\b(starting_after|ending_before|page)=[^&]*")
 
 
 class Front(ThreadingHTTPServer):

@@ -279,39 +279,6 @@ def test_since_finds_what_changed_on_either_side(stripe: StripeServer, alice: Th
     assert User.objects.get(pk="user_alice").subscription_id == sub["id"]
 
 
-def test_a_complete_resync_tells_from_when_on_it_looked_at_each_payment(stripe: StripeServer, alice: Thing):
-    User.objects.update(stripe_customer_id=alice["id"])
-    stripe.clock = int((NOW - timedelta(days=90)).timestamp())
-    stripe.buy_pack(alice, 500, 3000, through_checkout=False)
-    stripe.clock = int(NOW.timestamp())
-    with Resync(Wish()) as found:
-        found.find()
-        assert found.payments_since is not None
-        assert found.payments_since.date() == (NOW - timedelta(days=35)).date()
-        assert list(found.differences()) == []
-    (far,) = resync(Wish(since=NOW - timedelta(days=100), dry_run=True))
-    assert (far.kind, far.paid_at and far.paid_at[:10]) == (
-        "pack_not_credited",
-        f"{NOW - timedelta(days=90):%Y-%m-%d}",
-    )
-    assert {each.kind for each in resync(Wish(("user_alice",)))} == {"pack_not_credited"}
-
-
-def test_an_upgrade_of_long_ago_is_found_by_who_looks_so_far_back(stripe: StripeServer, alice: Thing):
-    stripe.clock = int((NOW - timedelta(days=90)).timestamp())
-    sub = stripe.subscribe(alice, "starter")
-    deliver(stripe)
-    stripe.advance(days=5)
-    stripe.upgrade(sub, "power")
-    lost = len(stripe.events)
-    stripe.advance(days=85)
-    deliver(stripe, "invoice.paid", start=lost)
-    assert resync() == []
-    (found,) = resync(Wish(since=NOW - timedelta(days=100)))
-    assert (found.kind, found.action) == ("upgrade_not_credited", "repaired")
-    assert resync(Wish(("user_alice",))) == []
-
-
 def test_many_subscriptions_of_one_customer_are_all_read(stripe: StripeServer, alice: Thing):
     for _ in range(12):
         stripe.subscribe(alice, "starter")

@@ -81,7 +81,7 @@ def test_a_finding_of_an_older_payment_is_not_gone_because_nobody_looked(stripe:
     User.objects.update(stripe_customer_id=alice["id"])
     now = timezone.now()
     stripe.clock = int((now - timedelta(days=90)).timestamp())
-    stripe.buy_pack(alice, 500, 3000, through_checkout=False)
+    stripe.buy_pack(alice, 500, 3000, in_metadata_of="session")
     stripe.clock = int(now.timestamp())
     command("--since", "2020-01-01", "--dry-run", code=1)
     command()

@@ -149,6 +149,19 @@ def test_what_bulk_made_can_be_found_and_changed(stripe: StripeServer, client: r
     assert created == sorted(created, reverse=True)
 
 
+def test_bulk_makes_who_came_by_checkout_and_pays_by_the_month(stripe: StripeServer, client: real.StripeClient) -> None:
+    stripe.subscribe(stripe.customer("alice@example.com", "Alice", "user_alice"), "starter")
+    stripe.bulk(200, subscribed=1, days=730, with_invoices=True, by_checkout=True)
+    single, *_, made = client.v1.checkout.sessions.list({"limit": 100, "created": {"lte": stripe.clock}}).data
+    assert set(made.to_dict()) == set(single.to_dict())
+    month = {"created": {"gte": stripe.clock - 31 * 86_400}}
+    assert sum(1 for _ in client.v1.checkout.sessions.list({"limit": 100, **month}).auto_paging_iter()) < 15
+    assert sum(1 for _ in client.v1.payment_intents.list({"limit": 100, **month}).auto_paging_iter()) == 201
+    sub = stripe.get(client.v1.checkout.sessions.list({"subscription": f"sub_{9:024d}"}).data[0].subscription)
+    assert sub["items"]["data"][0]["price"]["recurring"]["interval"] == "month"
+    assert sub["start_date"] < sub["items"]["data"][0]["current_period_start"]
+
+
 def test_windows_of_created_share_out_what_bulk_made(stripe: StripeServer, client: real.StripeClient) -> None:
     stripe.bulk(500, days=100)
     now, found = stripe.clock, []
