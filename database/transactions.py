@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import transaction
@@ -120,8 +121,22 @@ def run_batch(connection: BaseDatabaseWrapper, steps: Sequence[Step]) -> list[li
     """
     if isinstance(connection, D1Wrapper):
         return _answers_of_one_batch(connection, steps)
-    with transaction.atomic(using=connection.alias, durable=True), connection.cursor() as cursor:
-        return [_rows(cursor, sql, params) for sql, params in steps]
+    connection.ensure_connection()
+    with _mode(connection, steps), transaction.atomic(using=connection.alias, durable=True):
+        with connection.cursor() as cursor:
+            return [_rows(cursor, sql, params) for sql, params in steps]
+
+
+@contextmanager
+def _mode(connection: Any, steps: Sequence[Step]) -> Iterator[None]:
+    """Steps that only read see one moment without SQLite's lock for writers, at which they would sleep."""
+    usual = connection.transaction_mode
+    if all(is_read(sql) for sql, _ in steps):
+        connection.transaction_mode = "DEFERRED"
+    try:
+        yield
+    finally:
+        connection.transaction_mode = usual
 
 
 def _rows(cursor: Any, sql: str, params: list[Any]) -> list[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
@@ -21,9 +21,9 @@ from console.inbox_arrivals import (
     verify_clerk,
     verify_stripe,
 )
-from console.inbox_keeping import Keeper
+from database.gathering import Gathering
 
-_keeper = Keeper(lambda arrivals: inbox.keep(arrivals))
+_keeping = Gathering[Arrival](lambda arrivals: inbox.keep(arrivals))
 #: Bytes of a body. Stripe's events have some thousands.
 LARGEST = 1024 * 1024
 
@@ -64,17 +64,17 @@ def _received(
     if len(body) > LARGEST:
         return _said("The body is larger than 1 MiB.", 413)
     try:
-        _keeper.keep(arrival(body))
+        _keeping.write(arrival(body))
     except Refused as refused:
         return _said(str(refused), 400)
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         # Whoever sent it sends it again.
         return _said("The event cannot be kept now: send it again later.", 503)
     return _said("Kept.", 200)
 
 
 def _said(sentence: str, status: int) -> HttpResponse:
-    return HttpResponse(f"{sentence}\n", status=status, content_type="text/plain; charset=utf-8")
+    return HttpResponse(f"{sentence}\n".encode(), status=status, content_type="text/plain; charset=utf-8")
 
 
 class Deliveries:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import timezone
 
 from billing import stripe_events
@@ -20,6 +22,7 @@ from console import inbox, inbox_handling
 from console.inbox_arrivals import arrival_of_stripe
 from console.models import InboxEvent
 from database.models import AuditLog
+from database.transactions import run_batch
 from standins.stripe import StripeServer
 from tests.inbox_events import Thing, alice, credited, keep, states, wake
 
@@ -119,6 +122,18 @@ def test_customers_are_worked_off_several_at_once(files: Path, stripe: StripeSer
     monkeypatch.setattr(stripe_events, "carry_out", meet)
     assert inbox.work_off().states == {"processed": 2}
     assert credited() == [6000, 6000]
+
+
+@pytest.mark.sqlite_only("D1 takes one batch after the other")
+def test_a_batch_that_only_reads_waits_for_no_writer(files: Path):
+    connection = connections["omnichat"]
+    with closing(sqlite3.connect(files / "omnichat.sqlite3", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 0")
+        assert run_batch(connection, [("SELECT 1", []), ("SELECT count(*) FROM users", [])]) == [[(1,)], [(0,)]]
+        with pytest.raises(OperationalError, match="locked"):
+            run_batch(connection, [("SELECT 1", []), ("DELETE FROM users", [])])
 
 
 def test_one_who_lost_the_lease_writes_nothing_more_about_the_event(
