@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -130,8 +131,9 @@ def _effect_of_stripe(group: list[InboxEvent], *, dry: bool) -> list[str] | None
     stripe = stripe_of_settings()
     needs = stripe_events.Needs()
     for event in group:
-        _check_mode(event, stripe)
-        needs = needs.join(stripe_events.needs_of(orjson.loads(event.payload)))
+        content = orjson.loads(event.payload)
+        _check_origin(event, content, stripe)
+        needs = needs.join(stripe_events.needs_of(content))
     if not needs:
         return None
     if dry or settings.STRIPE_EFFECTS == "observe":
@@ -140,7 +142,13 @@ def _effect_of_stripe(group: list[InboxEvent], *, dry: bool) -> list[str] | None
     return stripe_events.carry_out(stripe, needs, events=[event.event_id for event in group][:_LINES]).lines()
 
 
-def _check_mode(event: InboxEvent, stripe: Stripe) -> None:
+def _check_origin(event: InboxEvent, content: Mapping[str, Any], stripe: Stripe) -> None:
+    if account := content.get("account"):
+        raise Parked(
+            f"This is an event of the connected account {account!r:.60}, and not of ours: leave out connected accounts "
+            "at the endpoint in Stripe.",
+            tried_again=False,
+        )
     if event.livemode is not None and event.livemode != stripe.is_live:
         mode, other = ("live", "a test key") if event.livemode else ("test", "a live key")
         raise Parked(

@@ -126,6 +126,16 @@ def test_a_live_event_with_a_test_key_or_the_reverse_is_parked(
     assert "STRIPE_SECRET_KEY" in event.error
 
 
+def test_an_event_of_a_connected_account_is_parked_and_asks_stripe_nothing(stripe: StripeServer, alice: Thing):
+    stripe.subscribe(alice, "starter")
+    keep(stripe, "invoice.paid", account="acct_other")
+    stripe.reset_calls()
+    inbox.work_off()
+    event = InboxEvent.objects.get()
+    assert (event.state, event.next_at, credited(), stripe.calls.total()) == ("parked", None, [], 0)
+    assert "'acct_other'" in event.error
+
+
 def test_an_unknown_user_is_parked_and_credited_once_clerk_tells_of_them(stripe: StripeServer, prices: None):
     bob = stripe.customer("bob@example.com", "Bob", user_id="user_bob")
     stripe.buy_pack(bob, 999, 5000)
