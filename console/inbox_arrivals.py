@@ -16,6 +16,8 @@ from console.models.inbox import InboxSource, InboxState
 
 #: A signature may be so old, in seconds, as Stripe and Svix have it.
 TOLERANCE = 300
+#: The `object` of events without the object that they are about: https://docs.stripe.com/event-destinations#thin-events
+THIN = "v2.core.event"
 # Who has these could pay or act as somebody else. No handler reads them.
 _SECRET = frozenset(("client_secret", "secret", "ephemeral_key"))
 # Where Stripe lets in whoever has the address.
@@ -84,9 +86,10 @@ def read(body: bytes) -> dict[str, Any]:
 def arrival_of_stripe(event: Mapping[str, Any]) -> Arrival:
     """Raises Refused where it is no event of Stripe's."""
     id, kind, thing = event.get("id"), event.get("type"), shapes.dig(event, "data", "object")
-    if not _is_name(id, 255) or not _is_name(kind, 100) or not isinstance(thing, Mapping):
+    is_thin = event.get("object") == THIN
+    if not _is_name(id, 255) or not _is_name(kind, 100) or not (is_thin or isinstance(thing, Mapping)):
         raise Refused("The body is no event of Stripe's.")
-    handled = kind in stripe_events.HANDLERS
+    handled = (str(kind).removeprefix("v1.") if is_thin else kind) in stripe_events.HANDLERS
     needs = stripe_events.needs_of(event)
     livemode = event.get("livemode")
     return Arrival(

@@ -20,6 +20,7 @@ from django.utils import timezone
 from billing import clerk_events, stripe_events
 from billing.stripe_accounts import Changed, Parked
 from billing.stripe_api import Stripe, StripeDown, StripeRefused, StripeTrouble, stripe_of_settings
+from console.inbox_arrivals import THIN
 from console.models.inbox import InboxEvent, InboxSource, InboxState
 from d1 import OutcomeUnknown
 from database.failures import sentence
@@ -143,6 +144,11 @@ def _effect_of_stripe(group: list[InboxEvent], *, dry: bool) -> list[str] | None
 
 
 def _check_origin(event: InboxEvent, content: Mapping[str, Any], stripe: Stripe) -> None:
+    if content.get("object") == THIN:
+        raise Parked(
+            "This is a thin event, which tells too little: choose snapshot payloads at the endpoint in Stripe.",
+            tried_again=False,
+        )
     if account := content.get("account"):
         raise Parked(
             f"This is an event of the connected account {account!r:.60}, and not of ours: leave out connected accounts "

@@ -179,6 +179,19 @@ def test_a_type_that_is_not_known_is_answered_200_and_kept_as_ignored(stripe: St
     assert InboxEvent.objects.get().state == InboxState.IGNORED
 
 
+@pytest.mark.parametrize(
+    ("kind", "state"), [("v2.core.event_destination.ping", "ignored"), ("v1.customer.subscription.updated", "parked")]
+)
+def test_a_thin_event_is_kept_and_parked_where_it_tells_of_what_counts(stripe: StripeServer, kind: str, state: str):
+    about = {"id": "sub_1", "type": "subscription", "url": "/v1/subscriptions/sub_1"}
+    thin = {"object": "v2.core.event", "type": kind, "created": "2026-11-23T09:00:00.000Z", "related_object": about}
+    assert deliver(stripe, {"id": "evt_thin", "livemode": False, **thin}).status_code == 200
+    inbox.work_off()
+    event = InboxEvent.objects.get()
+    assert (event.state, event.next_at) == (state, None)
+    assert ("snapshot" in event.error) == (state == "parked")
+
+
 def test_what_would_let_somebody_pay_is_not_kept(stripe: StripeServer):
     alice = stripe.customer("alice@example.com", "Alice", user_id="user_alice")
     stripe.buy_pack(alice, 999, 5000)
