@@ -122,9 +122,9 @@ def run_batch(connection: BaseDatabaseWrapper, steps: Sequence[Step]) -> list[li
     if isinstance(connection, D1Wrapper):
         return _answers_of_one_batch(connection, steps)
     connection.ensure_connection()
-    with _mode(connection, steps), transaction.atomic(using=connection.alias, durable=True):
-        with connection.cursor() as cursor:
-            return [_rows(cursor, sql, params) for sql, params in steps]
+    whole = transaction.atomic(using=connection.alias, durable=True)
+    with _mode(connection, steps), whole, connection.cursor() as cursor:
+        return [_rows(cursor, sql, params) for sql, params in steps]
 
 
 @contextmanager
