@@ -44,6 +44,9 @@ def customer_changes(
     account = account or read_account(customer, next(iter(sorted(named)), None))
     found = list(stripe.list("/v1/subscriptions", customer=customer, status="all", expand=["data.customer"]))
     known = next((shapes.expanded(each.get("customer")) for each in found), None)
+    known = known or stripe.get(f"/v1/customers/{customer}")
+    if known and known.get("deleted") and not (found or named or invoices or account.holders()):
+        return Changes(account, remarks=[f"{customer} is deleted, and nobody here ever had it."])
     going = [each for each in found if each.get("status") not in ("canceled", "incomplete_expired")]
     named = named | {user for each in going if (user := shapes.metadata_user(each))}
     user_id, account = user_of(stripe, account, named, known)

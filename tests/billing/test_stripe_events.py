@@ -271,6 +271,13 @@ def test_a_deleted_customer_ends_its_subscriptions_and_keeps_what_was_paid(strip
     assert credited() == [6000]
 
 
+def test_a_deleted_customer_whom_nobody_had_asks_nothing_of_staff(stripe: StripeServer, alice: Thing):
+    stripe.delete_customer(alice)
+    for effect in deliver(stripe, "customer.created", "customer.deleted"):
+        assert effect.lines() == [f"{alice['id']} is deleted, and nobody here ever had it."]
+    assert user() == ("free", "inactive", None)
+
+
 def test_a_customer_who_names_a_user_is_linked(stripe: StripeServer, alice: Thing):
     deliver(stripe, "customer.created")
     assert User.objects.get(pk="user_alice").stripe_customer_id == alice["id"]
