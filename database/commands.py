@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
@@ -83,6 +84,14 @@ class OperatorCommand(BaseCommand):
 
         parser.error = complain  # type: ignore[method-assign]
         return parser
+
+    def operator(self) -> str:
+        """Who runs the command, for the books. A system's user without a name is told by the number."""
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError):
+            name = f"uid {os.getuid()}"
+        return f"{name} ({type(self).__module__.rpartition('.')[2]})"
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options.get("local"):

@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -67,5 +68,7 @@ def _folder() -> Path:
 
 def _sweep() -> None:
     for path in _folder().iterdir():
-        if path.stat().st_mtime < time.time() - KEPT:
-            path.unlink(missing_ok=True)
+        # Another process may take it this moment.
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - KEPT:
+                path.unlink()

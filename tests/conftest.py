@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import signal
@@ -270,7 +269,7 @@ def postgresql_url() -> Iterator[str]:
     """A server of its own on a free port of loopback. It refuses to run as root, so root lends it a user."""
     programs = _postgresql_programs()
     folder = Path(tempfile.mkdtemp(prefix="omniops-postgresql-"))
-    as_user = ["runuser", "-u", "postgres", "--"] if getpass.getuser() == "root" else []
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if as_user:
         shutil.chown(folder, "postgres")
     data = folder / "data"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pwd
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -54,8 +56,16 @@ def test_the_operator_grants_without_limit_and_is_named_in_the_audit(run: Run) -
     assert (said["state"], said["balance"]) == ("APPLIED", 1_000_000)
     grant = Grant.objects.get(pk=said["grant"])
     assert (grant.category, grant.text, grant.requested_by) == ("outage", "outage of Sunday", None)
-    assert grant.operator.endswith("(grant_battery)")
+    assert grant.operator.endswith(" (grant_battery)")
     assert AuditLog.objects.get().metadata["by"] == {"name": grant.operator}
+
+
+def test_an_operator_without_a_name_is_named_by_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", MagicMock(side_effect=KeyError))
+    run("grant_battery", "u1", "5", "--reason", "x")
+    assert Grant.objects.get().operator == f"uid {os.getuid()} (grant_battery)"
 
 
 def test_a_user_may_be_named_by_email(run: Run) -> None:

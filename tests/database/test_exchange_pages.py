@@ -187,6 +187,12 @@ def test_a_preview_is_void_after_an_hour_and_its_file_goes(client, sam, people, 
     assert len(list(pending._folder().iterdir())) == 1
 
 
+@pytest.mark.sqlite_only("the page is the same")
+def test_a_preview_that_another_process_took_this_moment_stops_nobody(client, sam, people):
+    (pending._folder() / "listed, and gone").symlink_to("nowhere")
+    assert token_of(upload(client, b"id,name\nuser_alice,Alicia\n"))
+
+
 @pytest.fixture(autouse=True)
 def folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(pending.tempfile, "gettempdir", lambda: str(tmp_path))

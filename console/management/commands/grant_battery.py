@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from argparse import ArgumentTypeError
 from datetime import date
 from typing import Any
@@ -74,7 +73,7 @@ class Command(OperatorCommand):
         parser.add_argument("--expires", metavar="DAY", type=last_day, help="the last UTC day on which it can be used")
 
     def run(self, **options: Any) -> Report:
-        by = staff(options["by"]) if options["by"] else f"{getpass.getuser()} (grant_battery)"
+        by = staff(options["by"]) if options["by"] else self.operator()
         user = recipients.find_one(options["user_id"])
         if user is None:
             raise CommandError(f"There is no user {options['user_id']}: give a Clerk id or an email.")

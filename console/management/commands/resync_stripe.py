@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 import sys
 from argparse import ArgumentTypeError
@@ -62,7 +61,7 @@ class Command(OperatorCommand):
             with self.progress("Resync") as bar:
                 run = perform(
                     wish,
-                    name=f"{getpass.getuser()} (resync_stripe)",
+                    name=self.operator(),
                     ask=self._asking(options, bar),
                     progress=lambda step, done, total: bar.update(
                         bar.task_ids[0], description=step, completed=done, total=total
