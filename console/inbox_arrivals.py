@@ -96,9 +96,9 @@ def arrival_of_stripe(event: Mapping[str, Any]) -> Arrival:
         InboxSource.STRIPE,
         str(id),
         str(kind),
-        str(event.get("api_version") or "")[:50],
+        _text(event.get("api_version"), 50),
         livemode if isinstance(livemode, bool) else None,
-        needs.subject[:255],
+        _text(needs.subject, 255),
         _kept(event),
         _moment(event.get("created")),
         InboxState.RECEIVED if handled else InboxState.IGNORED,
@@ -117,7 +117,7 @@ def arrival_of_clerk(event: Mapping[str, Any], id: str) -> Arrival:
         str(kind),
         "",
         None,
-        str(data.get("id") or "")[:255] if handled else "",
+        _text(data.get("id"), 255) if handled else "",
         # Others hold the codes by which somebody signs in.
         _kept(event if handled else {**event, "data": {"id": data.get("id")}}),
         _moment(data.get("updated_at")) or _moment(event.get("timestamp")),
@@ -127,6 +127,11 @@ def arrival_of_clerk(event: Mapping[str, Any], id: str) -> Arrival:
 
 def _is_name(value: Any, longest: int) -> bool:
     return isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
+
+
+def _text(value: Any, longest: int) -> str:
+    """PostgreSQL keeps no NUL."""
+    return str(value or "").replace("\0", "\N{REPLACEMENT CHARACTER}")[:longest]
 
 
 def _kept(event: Mapping[str, Any]) -> str:

@@ -104,7 +104,8 @@ def handle(group: list[InboxEvent], lease: str, noting: Noting) -> Counter[str]:
             return sum((handle([event], lease, noting) for event in group), Counter())
         return Counter([_put_aside(group[0], lease, problem)])
     state = InboxState.PROCESSED if effect is not None else InboxState.IGNORED
-    noting.add(Done(group, lease, state, (effect or [])[:_LINES]))
+    # PostgreSQL keeps no NUL, which whoever chooses a name may have put there.
+    noting.add(Done(group, lease, state, [line.replace("\0", "") for line in (effect or [])[:_LINES]]))
     return Counter({str(state): len(group)})
 
 
