@@ -226,6 +226,7 @@ def _cells(entry: Entry) -> list[Any]:
 def _settlement(entry: Entry, settlement: Settlement) -> list[Any]:
     return [
         entry.id, entry.user_id, entry.amount, entry.payment_intent, entry.policy.value, *settlement.cells(),
+        entry.audit,
     ]  # fmt: skip
 
 

@@ -43,7 +43,8 @@ _AT = EXPRESSION.format(c="t.created_at")
 _OPEN = f"""
 WITH asked AS MATERIALIZED (
   SELECT value ->> 0 AS id, value ->> 1 AS user_id, value ->> 2 AS amount, value ->> 3 AS intent,
-    value ->> 4 AS policy, value ->> 5 AS earliest, value ->> 6 AS latest, value -> 7 AS types
+    value ->> 4 AS policy, value ->> 5 AS earliest, value ->> 6 AS latest, value -> 7 AS types,
+    value -> 8 AS audit
   FROM json_each(%s)
 ),
 open AS MATERIALIZED (
@@ -61,12 +62,13 @@ open AS MATERIALIZED (
 )
 """  # noqa: S608
 
-#: Parameters: arrays of id, user, amount, payment intent, policy, from, until, types; the metadata of the audit rows.
+#: Parameters: arrays of id, user, amount, payment intent, policy, from, until, types, audit; the metadata of all.
 NOTE = f"""
 INSERT INTO audit_logs (id, userId, action, resourceType, resourceId, metadata, createdAt)
 {_OPEN}
 SELECT 'settled:' || id, user_id, CASE WHEN row_id IS NULL THEN '{NOTHING_TAKEN}' ELSE '{CREDITED_BY_APP}' END,
-  'battery_transactions', coalesce(row_id, id), json_patch(%s, json_object('cause', id, 'amount', amount)),
+  'battery_transactions', coalesce(row_id, id),
+  json_patch(json_patch(%s, audit), json_object('cause', id, 'amount', amount)),
   strftime('%%Y-%%m-%%dT%%H:%%M:%%fZ', 'now')
 FROM open WHERE row_id IS NOT NULL
   OR amount < 0 AND policy = 'clip' AND typeof(balance) = 'integer' AND balance <= 0

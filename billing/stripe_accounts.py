@@ -5,8 +5,9 @@ written only if it still is so. Whoever comes second finds that, and begins anew
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -95,6 +96,10 @@ class Changes:
     remarks: list[str] = field(default_factory=list)
     #: Invoices and payments that are not paid, by what Stripe answers.
     unpaid: set[str] = field(default_factory=set)
+    #: What goes into the audit rows of these alone.
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    #: What became of the entries.
+    outcomes: list[Outcome] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.entries or self.settled)
@@ -191,25 +196,29 @@ def apply(changes: Changes, *, by: Actor = BY, **audit_metadata: Any) -> list[Ou
 
 def apply_together(batch: Sequence[Changes], *, by: Actor = BY, **audit_metadata: Any) -> list[Outcome]:
     """As `apply`, for several accounts: all of it or nothing."""
-    entries = [entry for changes in batch for entry in changes.entries]
+    entries = [replace(entry, audit={**changes.audit, **entry.audit}) for changes in batch for entry in changes.entries]
     steps = [step for changes in batch for step in (*_row_steps(changes, by, audit_metadata), *_settled_steps(changes))]
+    outcomes: list[Outcome] = []
     try:
         if entries:
-            return post(entries, by=by, then=steps, **audit_metadata)
-        if steps:
+            outcomes = post(entries, by=by, then=steps, **audit_metadata)
+        elif steps:
             send(lambda attempt: steps)
     except Exception as error:
         if _GUARD in str(error):
             raise Changed from error
         raise
-    return []
+    rest = iter(outcomes)
+    for changes in batch:
+        changes.outcomes = list(islice(rest, len(changes.entries)))
+    return outcomes
 
 
 def _row_steps(changes: Changes, by: Actor, audit_metadata: Mapping[str, Any]) -> list[Step]:
     if not changes.rows:
         return []
     guard = [_guard(changes.account)] if changes.account else []
-    return [*guard, *map(_write, changes.rows), _audit(changes.rows, by, audit_metadata)]
+    return [*guard, *map(_write, changes.rows), _audit(changes.rows, by, {**audit_metadata, **changes.audit})]
 
 
 def _guard(account: Account) -> Step:

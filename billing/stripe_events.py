@@ -21,6 +21,7 @@ from billing.stripe_subscriptions import customer_changes
 
 #: So often is begun anew where the account changes meanwhile.
 ATTEMPTS = 5
+Write = Callable[..., list[Outcome]]
 
 
 @dataclass
@@ -195,7 +196,9 @@ def plan(stripe: Stripe, needs: Needs) -> Changes:
         for session in sorted(needs.sessions):
             _add(changes, free_pack_changes(stripe, session, needs.users))
         for intent in sorted(needs.payments | needs.reversed):
-            _add(changes, payment_changes(stripe, intent, needs.users, is_reversed=intent in needs.reversed))
+            is_reversed = intent in needs.reversed
+            more = payment_changes(stripe, intent, needs.users, is_reversed=is_reversed, account=changes.account)
+            _add(changes, more)
     except Unknown as unknown:
         raise Parked(str(unknown)) from unknown
     if late := needs.paid & changes.unpaid:
@@ -224,19 +227,22 @@ def _add(changes: Changes, more: Changes) -> None:
         changes.rows, changes.account = more.rows, more.account or changes.account
 
 
-def carry_out(stripe: Stripe, needs: Needs, **audit_metadata: Any) -> Effect:
-    """Bring OmniChat to what Stripe says now, in one transaction. Raises as `plan` does, and Changed."""
+def carry_out(stripe: Stripe, needs: Needs, *, write: Write | None = None, **audit_metadata: Any) -> Effect:
+    """Bring OmniChat to what Stripe says now, in one transaction. Raises as `plan` does, and Changed.
+
+    `write` is called in the place of `apply`.
+    """
     for _ in range(ATTEMPTS - 1):
         try:
-            return _once(stripe, needs, audit_metadata)
+            return _once(stripe, needs, write or apply, audit_metadata)
         except Changed:
             continue
-    return _once(stripe, needs, audit_metadata)
+    return _once(stripe, needs, write or apply, audit_metadata)
 
 
-def _once(stripe: Stripe, needs: Needs, audit_metadata: Mapping[str, Any]) -> Effect:
+def _once(stripe: Stripe, needs: Needs, write: Write, audit_metadata: Mapping[str, Any]) -> Effect:
     changes = plan(stripe, needs)
-    effect = Effect(changes, apply(changes, **audit_metadata))
+    effect = Effect(changes, write(changes, **audit_metadata))
     _check(effect.outcomes)
     return effect
 

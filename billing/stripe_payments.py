@@ -27,11 +27,17 @@ from billing.stripe_subscriptions import invoices_of, link, user_of
 
 
 def payment_changes(
-    stripe: Stripe, intent_id: str, named: set[str], *, is_reversed: bool = False, also: Sequence[Object] = ()
+    stripe: Stripe,
+    intent_id: str,
+    named: set[str],
+    *,
+    is_reversed: bool = False,
+    also: Sequence[Object] = (),
+    account: Account | None = None,
 ) -> Changes:
     """`named` are users whom metadata name. `is_reversed` where a refund or dispute was told of. Raises Parked.
 
-    `also` are refunds that are thought of as made, though Stripe has none such.
+    `also` are refunds that are thought of as made, though Stripe has none such. `account` is what was read of one.
     """
     intent = _get(stripe, f"/v1/payment_intents/{intent_id}", expand=["latest_charge", "customer"])
     if intent.get("status") != "succeeded":
@@ -49,7 +55,7 @@ def payment_changes(
         return _of_invoice(stripe, intent, named, also)
     if units is None:
         return Changes(remarks=[f"{intent_id} buys no battery."])
-    user_id, account = _user(stripe, intent, named)
+    user_id, account = _user(stripe, intent, named, account)
     changes = Changes(account, link(account, user_id) if account.customer else [], [pack_entry(intent, units, user_id)])
     if looks_on:
         _reverse(stripe, intent, changes, also)
@@ -65,11 +71,12 @@ def _get(stripe: Stripe, path: str, **params: Any) -> dict[str, Any]:
     return found
 
 
-def _user(stripe: Stripe, thing: Object, named: set[str]) -> tuple[str, Account]:
+def _user(stripe: Stripe, thing: Object, named: set[str], account: Account | None = None) -> tuple[str, Account]:
     """Whose a payment is: its customer's, or, where it has none, the user's whom its metadata name."""
     customer = shapes.id_of(thing.get("customer"))
     check_customer_id(customer)
-    account = read_account(customer, next(iter(sorted(named)), None))
+    if customer is None or account is None or account.customer != customer:
+        account = read_account(customer, next(iter(sorted(named)), None))
     if customer:
         return user_of(stripe, account, named, shapes.expanded(thing.get("customer")))
     if len(named) != 1 or not account.users:

@@ -18,12 +18,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from billing import clerk_events, stripe_events
-from billing.stripe_accounts import Changed, Parked
+from billing.ledger import Outcome
+from billing.stripe_accounts import Changed, Changes, Parked, apply_together
 from billing.stripe_api import Stripe, StripeDown, StripeRefused, StripeTrouble, stripe_of_settings
 from console.inbox_arrivals import THIN
 from console.models.inbox import InboxEvent, InboxSource, InboxState
 from d1 import OutcomeUnknown
 from database.failures import sentence
+from database.gathering import Gathering
 from database.router import CONSOLE, OMNICHAT
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ MAX_ATTEMPTS = 8
 PAUSE = timedelta(seconds=30)
 _PARKED_FOR = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
 _LINES = 50
+_writing = Gathering[Changes](lambda batch: apply_together(batch))
 
 
 class Down(Exception):
@@ -141,7 +144,16 @@ def _effect_of_stripe(group: list[InboxEvent], *, dry: bool) -> list[str] | None
     if dry or settings.STRIPE_EFFECTS == "observe":
         lines = stripe_events.preview(stripe, needs)
         return lines if dry else [f"Observed, not written: {line}" for line in lines]
-    return stripe_events.carry_out(stripe, needs, events=[event.event_id for event in group][:_LINES]).lines()
+    events = [event.event_id for event in group][:_LINES]
+    return stripe_events.carry_out(stripe, needs, write=_write, events=events).lines()
+
+
+def _write(changes: Changes, **audit: Any) -> list[Outcome]:
+    """In one transaction with what other threads write now."""
+    changes.audit = audit
+    if changes:
+        _writing.write(changes)
+    return changes.outcomes
 
 
 def _check_origin(event: InboxEvent, content: Mapping[str, Any], stripe: Stripe) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from billing import stripe_events
 from billing.models import BatteryTransaction, SubscriptionPlan, UserBattery
+from billing.stripe_accounts import Changes, apply_together
 from chat.models import User
 from console import inbox, inbox_handling
 from console.inbox_arrivals import arrival_of_stripe
@@ -105,14 +107,18 @@ def test_ten_workers_at_once_bring_about_one_effect(files: Path, stripe: StripeS
     assert set(states()) == {"processed", "ignored"}
 
 
-def test_customers_are_worked_off_several_at_once(files: Path, stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
-    for name in ("alice", "bob"):
+def subscribed(stripe: StripeServer, *names: str) -> None:
+    for name in names:
         User.objects.create(id=f"user_{name}", email=f"{name}@example.com", tier="free")
         stripe.subscribe(stripe.customer(f"{name}@example.com", name.title(), user_id=f"user_{name}"), "starter")
     for (plan, interval), price in stripe.prices.items():
         column = "stripe_price_id_monthly" if interval == "month" else "stripe_price_id_annual"
         SubscriptionPlan.objects.filter(pk=plan).update(**{column: price})
     keep(stripe, "invoice.paid")
+
+
+def test_customers_are_worked_off_several_at_once(files: Path, stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
+    subscribed(stripe, "alice", "bob")
     usual, both = stripe_events.carry_out, threading.Barrier(2, timeout=60)
 
     def meet(*args: Any, **kwargs: Any) -> Any:
@@ -122,6 +128,31 @@ def test_customers_are_worked_off_several_at_once(files: Path, stripe: StripeSer
     monkeypatch.setattr(stripe_events, "carry_out", meet)
     assert inbox.work_off().states == {"processed": 2}
     assert credited() == [6000, 6000]
+
+
+def test_of_customers_in_one_transaction_one_that_was_changed_takes_none_along(
+    files: Path, stripe: StripeServer, monkeypatch: pytest.MonkeyPatch
+):
+    subscribed(stripe, "alice", "bob", "carol")
+    sizes: list[int] = []
+
+    def write(batch: list[Changes]) -> Any:
+        sizes.append(len(batch))
+        if len(sizes) == 1:
+            while len(inbox_handling._writing._queue) < 2:
+                time.sleep(0)
+            other = inbox_handling._writing._queue[0].item.rows[0].user_id
+            User.objects.filter(pk=other).update(name="Changed meanwhile")
+        return apply_together(batch)
+
+    monkeypatch.setattr(inbox_handling, "apply_together", write)
+    assert inbox.work_off().states == {"processed": 3}
+    assert sorted(sizes) == [1, 1, 1, 1, 2], "one ahead, two together, each of them alone, one of them anew"
+    assert credited() == [6000] * 3
+    events = dict(InboxEvent.objects.values_list("event_id", "payload"))
+    for row in AuditLog.objects.all():
+        (event,) = (row.metadata or {})["events"]
+        assert f'"{row.user_id}"' in events[event]
 
 
 @pytest.mark.sqlite_only("D1 takes one batch after the other")
@@ -232,6 +263,8 @@ def test_a_credit_that_the_app_made_is_foreseen_as_such(
     assert event.effect == [prefix + line for line in foreseen]
     assert any("credited by the app (row app)" in line for line in inbox_handling.preview(event))
     assert credited() == [6000]
+    notes = AuditLog.objects.filter(action="battery.credited_by_app")
+    assert [(note.metadata or {})["events"] for note in notes] == ([[event.event_id]] if effects == "apply" else [])
 
 
 def test_the_health_tells_the_oldest_that_waits_what_fails_and_the_last(stripe: StripeServer, alice: Thing):

@@ -274,7 +274,7 @@ def test_an_answer_of_d1_that_was_lost_asks_nothing_of_staff(
         raise OutcomeUnknown("Network connection lost.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stripe_events, "apply", lost)
+        patch.setattr(inbox_handling, "apply_together", lost)
         inbox.work_off()
     assert (InboxEvent.objects.get().error, states()) == (
         "D1's answer was lost: the event is tried again, and counts once.",
