@@ -10,9 +10,9 @@ import orjson
 from django.db import connections
 
 from billing import stripe_shapes as shapes
-from billing.resync.reading import ALL, PAYMENTS, SESSIONS, SUBSCRIPTIONS
+from billing.resync.reading import ALL, PAYMENTS, SESSIONS, SUBSCRIPTIONS, ListTrouble, searched
 from billing.resync.scratch import Scratch
-from billing.stripe_api import Stripe
+from billing.stripe_api import Stripe, StripeDown, StripeTrouble
 from database.identifiers import is_id
 from database.instants import EXPRESSION, shortest_text
 from database.router import OMNICHAT
@@ -108,19 +108,42 @@ def read_accounts(stripe: Stripe, scratch: Scratch, users: list[str], advance: C
 
 def _read_account(stripe: Stripe, scratch: Scratch, user: str, email: Any, customer: Any) -> None:
     own = stripe.get(f"/v1/customers/{customer}") if is_id("cus", customer) else None
-    found = [own] if own else []
-    if own is None and email:
-        found += [each for each in stripe.list("/v1/customers", email=email) if shapes.metadata_user(each) == user]
-    scratch.keep("customer", found)
-    for each in found:
-        if each.get("deleted"):
-            continue
-        for kind in ("subscription", "session", "intent"):
-            listed = _BY_KIND[kind]
-            scratch.keep(kind, stripe.list(listed.path, customer=each["id"], **listed.params))
-        for intent in scratch.objects("intent", customer=each["id"]):
-            charge = shapes.expanded(intent.get("latest_charge")) or {}
-            for kind, is_touched in (("refund", charge.get("amount_refunded")), ("dispute", charge.get("disputed"))):
-                if is_touched:
-                    listed = _BY_KIND[kind]
-                    scratch.keep(kind, stripe.list(listed.path, payment_intent=intent["id"], **listed.params))
+    found = {each["id"]: each for each in [*_customers_of(stripe, user, email), *([own] if own else [])]}
+    scratch.keep("customer", found.values())
+    there = [each for each in found.values() if not each.get("deleted")]
+    for each in there:
+        _read(stripe, scratch, "subscription", customer=each["id"])
+    # Of the others it is told that they are there; payments are those of the one who counts.
+    for each in [own] if own in there else there if len(there) == 1 and not customer else []:
+        _read_payments(stripe, scratch, each["id"])
+
+
+def _customers_of(stripe: Stripe, user: str, email: Any) -> list[dict[str, Any]]:
+    """Customers whose metadata name a user. The search is a minute late, or refused, so the email's are listed, too."""
+    quoted = user.replace("\\", "\\\\").replace('"', '\\"')
+    query = " OR ".join(f'metadata["{key}"]:"{quoted}"' for key in shapes.USER_KEYS)
+    found: list[dict[str, Any]] = []
+    try:
+        for page in searched(stripe, "/v1/customers", query):
+            found += page
+    except (StripeDown, ListTrouble):
+        raise
+    except StripeTrouble:
+        found.clear()
+    found += stripe.list("/v1/customers", email=email) if email else []
+    return [each for each in found if shapes.metadata_user(each) == user]
+
+
+def _read(stripe: Stripe, scratch: Scratch, kind: str, **by: str) -> None:
+    listed = _BY_KIND[kind]
+    scratch.keep(kind, stripe.list(listed.path, **by, **listed.params))
+
+
+def _read_payments(stripe: Stripe, scratch: Scratch, customer: str) -> None:
+    for kind in ("session", "intent"):
+        _read(stripe, scratch, kind, customer=customer)
+    for intent in scratch.objects("intent", customer=customer):
+        charge = shapes.expanded(intent.get("latest_charge")) or {}
+        for kind, is_touched in (("refund", charge.get("amount_refunded")), ("dispute", charge.get("disputed"))):
+            if is_touched:
+                _read(stripe, scratch, kind, payment_intent=intent["id"])

@@ -207,8 +207,9 @@ class Comparing:
             ids = ", ".join(each["id"] for each in others)
             why = "Find out which is this person's; end the subscriptions of the other at Stripe, and its metadata."
             yield Difference("two_customers", id, ids, customer, ids, LEAVE, why)
-        held = [sub for each in ([own] if own else others) for sub in self._subscriptions(each["id"])]
+        held = [sub for each in [*([own] if own else []), *others] for sub in self._subscriptions(each["id"])]
         yield from self._of_subscriptions(user, held, portion.subscriptions.get(id, []), own)
+        yield from self._of_those_in_force(user, held, portion.subscriptions.get(id, []))
         yield from books.twice(id, portion.books[id], len(self._packs(own["id"])) if own else 0)
 
     def _of_customer(self, user: dict[str, Any], own: dict[str, Any]) -> Iterator[Difference]:
@@ -229,10 +230,6 @@ class Comparing:
         self, user: dict[str, Any], held: list[dict[str, Any]], rows: list[dict[str, Any]], own: dict[str, Any] | None
     ) -> Iterator[Difference]:
         id = str(user["id"])
-        in_force = [sub["id"] for sub in held if _is_in_force(sub)]
-        if len(in_force) > 1:
-            why = "Look at Stripe, cancel the one too many and refund it."
-            yield Difference("two_subscriptions", id, in_force[0], 1, ", ".join(in_force), LEAVE, why)
         known = {sub["id"] for sub in held}
         for row in rows:
             sub = row["stripe_subscription_id"]
@@ -251,6 +248,29 @@ class Comparing:
             why = "There never was a subscription at Stripe that could say what it is to be: set it to inactive."
             yield Difference("status_not_allowed", id, "users.subscriptionStatus", "inactive", status, LEAVE, why)
 
+    def _of_those_in_force(
+        self, user: dict[str, Any], held: list[dict[str, Any]], rows: list[dict[str, Any]]
+    ) -> Iterator[Difference]:
+        """Whoever pays twice, be it by another customer: one who names the user, or of whom OmniChat has the row."""
+        id = str(user["id"])
+        rowed = [self.scratch.object("subscription", str(row["stripe_subscription_id"])) for row in rows]
+        mine = [sub for sub in rowed if sub is not None and shapes.metadata_user(sub) == id]
+        in_force = {sub["id"]: sub for sub in [*held, *mine] if _is_in_force(sub)}
+        if len(in_force) < 2:
+            return
+        goes_by = f"OmniChat goes by {user['subscriptionId']}. " if user["subscriptionId"] in in_force else ""
+        why = f"{goes_by}Ask which is wanted; cancel the other, here or at Stripe, and refund what it took."
+        told = "; ".join(map(self._in_words, in_force.values()))
+        yield Difference("two_subscriptions", id, next(iter(in_force)), "one subscription", told, LEAVE, why)
+
+    def _in_words(self, subscription: dict[str, Any]) -> str:
+        price = next(iter(shapes.subscription_prices(subscription)), {})
+        known = self.plans.by_price.get(str(price.get("id")))
+        money = f"{shapes.cents(price.get('unit_amount')) / 100:,.2f} {str(price.get('currency')).upper()}"
+        every = shapes.dig(price, "recurring", "interval")
+        plan = known.plan.id if known else price.get("id")
+        return f"{subscription['id']} ({plan}, {money} a {every}, {subscription['status']}, {subscription['customer']})"
+
     def _subscriptions(self, customer: str) -> list[dict[str, Any]]:
         return self.scratch.objects("subscription", customer=customer)
 
@@ -267,7 +287,7 @@ class Comparing:
             return False
         if self.is_whole or not _is_plain(subscription):
             return True
-        return self.snapshot.live.get(f"/v1/subscriptions/{subscription}") is None
+        return self.snapshot.get(f"/v1/subscriptions/{subscription}") is None
 
     def _books(self, portion: Portion) -> None:
         """Who seems to have a ledger that does not fit the balance is audited: on D1 it is one request more."""

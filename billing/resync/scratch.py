@@ -250,6 +250,7 @@ _OF_SUBSCRIPTION = (
     "id", "customer", "status", "created", "start_date", "livemode", "metadata", "cancel_at", "cancel_at_period_end",
     "canceled_at", "trial_end", "latest_invoice", "current_period_start", "current_period_end",
 )  # fmt: skip
+_OF_PRICE = ("id", "recurring", "unit_amount", "currency")
 
 
 def _subscription(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,7 +258,7 @@ def _subscription(given: Mapping[str, Any]) -> dict[str, Any]:
         {
             "current_period_start": item.get("current_period_start"),
             "current_period_end": item.get("current_period_end"),
-            "price": {"id": shapes.dig(item, "price", "id"), "recurring": shapes.dig(item, "price", "recurring")},
+            "price": {name: shapes.dig(item, "price", name) for name in _OF_PRICE},
         }
         for item in shapes.items_of(given.get("items"))
     ]

@@ -14,19 +14,15 @@ from billing.ledger import Entry, post
 from billing.models import BatteryTransaction, SubscriptionPlan, TransactionType, UserBattery, UserSubscription
 from billing.resync.kinds import KINDS
 from billing.resync.run import Wish
-from billing.resync.scratch import Difference
 from chat.models import User
 from database.models import AuditLog
 from standins.stripe import StripeServer
-from tests.resyncs import own_folder, resync
+from tests.resyncs import brought, own_folder, set_user, subscribed
+from tests.resyncs import resync_alike as resync
 from tests.stripe_deliveries import Thing, alice, balance, deliver
 
-__all__ = ["alice", "own_folder"]
+__all__ = ["alice", "own_folder", "subscribed"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
-
-
-def brought(differences: list[Difference]) -> set[tuple[str, str]]:
-    return {(each.kind, each.action) for each in differences}
 
 
 def by_app(
@@ -42,22 +38,9 @@ def by_app(
     UserBattery.objects.filter(pk=user).update(total_balance=balance)
 
 
-def set_user(**cells: Any) -> None:
-    User.objects.filter(pk="user_alice").update(**cells)
-
-
 def sql(words: str, *params: Any) -> None:
     with connections["omnichat"].cursor() as cursor:
         cursor.execute(words, list(params))
-
-
-@pytest.fixture
-def subscribed(stripe: StripeServer, alice: Thing) -> Thing:
-    """Alice's subscription, and OmniChat as it has to be."""
-    sub = stripe.subscribe(alice, "starter")
-    deliver(stripe)
-    assert resync() == []
-    return sub
 
 
 def test_where_all_agrees_nothing_is_found_or_written(stripe: StripeServer, subscribed: Thing):
@@ -238,85 +221,6 @@ def test_fault_13_units_that_differ_from_those_of_the_app_are_told(stripe: Strip
     (found,) = resync()
     assert (found.kind, found.action) == ("plan_units_hardcoded", "left")
     assert "in its own code" in found.reason
-
-
-# Further
-
-
-def test_a_customer_that_only_names_its_user_is_linked(stripe: StripeServer, alice: Thing):
-    assert brought(resync()) == {("customer_not_linked", "repaired")}
-    assert User.objects.get().stripe_customer_id == alice["id"]
-
-
-def test_a_customer_that_stripe_does_not_have_is_left(stripe: StripeServer):
-    User.objects.create(id="user_bob", email="b@example.com", tier="free", stripe_customer_id="cus_NoneAtAll00")
-    assert brought(resync()) == {("customer_missing_in_stripe", "left")}
-    assert brought(resync(Wish(("user_bob",)))) == {("customer_missing_in_stripe", "left")}
-
-
-def test_a_wrong_key_takes_nobodys_tier(stripe: StripeServer, subscribed: Thing):
-    stripe.reset(seed=99)
-    found = resync()
-    assert ("customer_missing_in_stripe", "left") in brought(found)
-    assert not any(each.action == "repaired" for each in found)
-    assert User.objects.get().tier == "paid"
-
-
-def test_a_customer_of_nobody_here_is_left(stripe: StripeServer):
-    stripe.customer("c@example.com", "Charlie", user_id="user_charlie")
-    (found,) = resync()
-    assert (found.kind, found.user_id, found.action) == ("customer_unknown_here", "user_charlie", "left")
-
-
-def test_two_subscriptions_in_force_are_told(stripe: StripeServer, alice: Thing):
-    stripe.subscribe(alice, "starter")
-    stripe.subscribe(alice, "power")
-    deliver(stripe)
-    assert brought(resync()) == {("two_subscriptions", "left")}
-    assert brought(resync(Wish(("user_alice",)))) == {("two_subscriptions", "left")}
-
-
-def test_an_email_that_differs_is_told(stripe: StripeServer, subscribed: Thing):
-    set_user(email="alice@new.example.com")
-    assert brought(resync()) == {("email_differs", "left")}
-    set_user(email="ALICE@example.com")
-    assert resync() == []
-
-
-def test_several_users_with_one_customer_and_other_names_are_left(
-    stripe: StripeServer, subscribed: Thing, alice: Thing
-):
-    User.objects.create(id="user_bob", email="alice@EXAMPLE.com", tier="free", stripe_customer_id=alice["id"])
-    kinds = {(each.kind, each.user_id) for each in resync()}
-    assert ("customer_shared", "user_alice") in kinds
-    assert ("customer_of_other_user", "user_bob") in kinds
-
-
-def test_two_customers_of_one_person_are_told(stripe: StripeServer, subscribed: Thing):
-    stripe.customer("alice@example.com", "Alice", user_id="user_alice")
-    assert brought(resync()) == {("two_customers", "left")}
-
-
-@pytest.mark.parametrize("is_whole", [True, False])
-def test_who_pays_by_another_customer_is_not_made_free(
-    stripe: StripeServer, subscribed: Thing, alice: Thing, is_whole: bool
-):
-    second = stripe.customer("alice@example.com", "Alice", user_id="user_alice")
-    other = stripe.subscribe(second, "power")
-    UserSubscription.objects.create(
-        id="s2", user_id="user_alice", plan_id="power", stripe_customer_id=second["id"], status="active",
-        stripe_subscription_id=other["id"], current_period_start=timezone.now(), current_period_end=timezone.now(),
-    )  # fmt: skip
-    set_user(subscription_id=other["id"])
-    stripe.cancel(subscribed, at_period_end=False)
-    wish = Wish() if is_whole else Wish(("user_alice",))
-    assert ("tier_left_paid", "repaired") not in brought(resync(wish))
-    assert (User.objects.get().tier, User.objects.get().subscription_id) == ("paid", other["id"])
-    assert not UserSubscription.objects.exclude(id="s2").filter(status="active").exists()
-    deliver(stripe, "customer.subscription.deleted")
-    assert User.objects.get().tier == "paid"
-    stripe.cancel(other, at_period_end=False)
-    assert ("tier_left_paid", "repaired") in brought(resync(wish))
 
 
 def test_a_subscription_that_one_side_lacks(stripe: StripeServer, subscribed: Thing):

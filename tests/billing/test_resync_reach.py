@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from billing.models import BatteryTransaction, UserBattery
 from billing.resync import reading
 from billing.resync.run import Resync, Wish
-from billing.stripe_api import StripeTrouble, stripe_of_settings
 from chat.models import User
 from standins.stripe import StripeServer
-from tests.resyncs import own_folder, resync
+from tests.resyncs import own_folder, resync, without_search
 from tests.stripe_deliveries import Thing, alice, deliver
 
 __all__ = ["alice", "own_folder"]
@@ -56,14 +54,8 @@ def test_packs_of_long_ago_are_found_without_the_sessions_of_subscriptions(
         stripe.subscribe(stripe.customer("other@example.com", "Other"), "starter")
     stripe.buy_pack(alice, 500, 3000)
     today(stripe)
-    usual = stripe_of_settings().page
-
-    def page(path: str, **params: Any) -> Any:
-        if path.endswith("/search") and not searches:
-            raise StripeTrouble("Stripe refuses a request: search is not available.")
-        return usual(path, **params)
-
-    monkeypatch.setattr(stripe_of_settings(), "page", page)
+    if not searches:
+        without_search(monkeypatch)
     stripe.reset_calls()
     assert ("pack_not_credited", "repaired") in {(each.kind, each.action) for each in resync()}
     assert stripe.calls["GET /v1/checkout/sessions"] == (1 if searches else 2)
