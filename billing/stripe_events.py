@@ -109,7 +109,7 @@ def _of_intent(thing: Object) -> Needs:
 
 def _of_session(thing: Object) -> Needs:
     users = _users(thing)
-    if thing.get("mode") == "subscription":
+    if thing.get("subscription"):
         invoice = shapes.id_of(thing.get("invoice"))
         return _needs(thing, subscriptions=True, invoices={invoice} if invoice else set(), users=users)
     intent = shapes.id_of(thing.get("payment_intent"))

@@ -65,6 +65,14 @@ def test_checkout_created_and_first_invoice_in_any_order_are_one_credit(stripe: 
     assert balance() == 6000
 
 
+def test_a_checkout_of_a_version_before_modes_hints_at_its_subscription(stripe: StripeServer, alice: Thing):
+    sub = stripe.subscribe(alice, "starter")
+    event = next(each for each in stripe.events if each["type"] == "checkout.session.completed")
+    del event["data"]["object"]["mode"], event["data"]["object"]["payment_status"]
+    work(event)
+    assert (user(), credited()) == (("paid", "active", sub["id"]), [6000])
+
+
 def test_the_credit_is_posted_with_its_audit_row_and_what_it_is_for(stripe: StripeServer, alice: Thing):
     sub = stripe.subscribe(alice, "starter")
     deliver(stripe)
