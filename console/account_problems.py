@@ -44,7 +44,9 @@ def problems(account: Account, now: datetime | None = None) -> list[Problem]:
     now = now or timezone.now()
     told = [problem for source in SOURCES for problem in source(str(account.user.pk))]
     own = (_tier(account), _status(account), _renewal(account, now), _customers(account), _battery(account))
-    return [*(problem for found in own for problem in found), *told]
+    # A finding of a resync tells more of the same.
+    found = {problem.kind.replace("_", " ") for problem in told}
+    return [*(problem for one in own for problem in one if problem.kind not in found), *told]
 
 
 def _tier(account: Account) -> Iterator[Problem]:

@@ -223,5 +223,7 @@ _LIVING = ("active", "trialing", "past_due")
 def _last(url: str, kind: str, customer: str, statuses: tuple[str, ...]) -> str:
     found = [each for each in act(url, "all", kind=kind) if each["customer"] == customer and each["status"] in statuses]
     if not found:
-        raise StandInFailed(gettext("This customer has none at the stand-in: let them buy or subscribe first."))
+        raise StandInFailed(
+            gettext("This customer has nothing like that at the stand-in: let them buy or subscribe first.")
+        )
     return str(found[-1]["id"])

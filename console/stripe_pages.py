@@ -15,7 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from billing.causes import stripe_url
 from billing.stripe_actions import Held
 from billing.stripe_state import moment
+from chat.models import User
 from console.stripe_decisions import Done
+from database import cells
 from database.identifiers import is_id
 from database.object_actions import ObjectAction, offer
 
@@ -59,6 +61,17 @@ def money(cents: int, currency: str) -> str:
 def day(at: int | None) -> str:
     """A moment of Stripe's as text, in UTC."""
     return (moment(at) or "–")[:16].replace("T", " ") + (" UTC" if at else "")
+
+
+def moment_cell(at: int | None) -> cells.Shown:
+    """A moment of Stripe's for a page, which shows it in the zone of whoever looks."""
+    return cells.unix_seconds(at) or cells.EMPTY
+
+
+def user_cell(user_id: str) -> cells.Shown:
+    """A link to the user by their email: whoever acts sees for whom. One request to OmniChat's database."""
+    email = User.objects.filter(pk=user_id).values_list("email", flat=True).first()
+    return cells.row_link(User, user_id, email or user_id)
 
 
 def cost_of(held: Held, name: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -33,6 +34,7 @@ from database import cells
 
 #: Users that may be named in the form.
 MOST_USERS = 1000
+_MOMENT = re.compile(r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d{1,6})?Z", re.ASCII)
 
 
 class ResyncForm(forms.Form):
@@ -91,7 +93,7 @@ class ResyncRunAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
         "calls",
         "compared",
         "differences",
-        "applied",
+        "mended",
         "left",
     )
     list_filter = ("state",)
@@ -99,8 +101,10 @@ class ResyncRunAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     change_list_template = "admin/console/resync_list.html"
+    empty_words = _("A resync compares OmniChat with Stripe: start one here, or by resync_stripe --dry-run.")
     shown_state = cells.column("state", cells.state(ResyncState.values), heading="state")
     started = cells.column("started_at", cells.moment, heading="started", sort="started_at")
+    mended = cells.column("applied", cells.number(), heading="mended")
 
     @admin.display(description=_("resync"))
     def shown(self, run: ResyncRun) -> str:
@@ -235,7 +239,7 @@ class FindingAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     actions = ("mark_done",)
-    change_list_template = "admin/console/finding_list.html"
+    empty_words = _("A resync fills this list: Resyncs in the sidebar.")
     shown_state = cells.column("state", cells.state(FindingState.values), heading="state", sort="state")
     last_seen = cells.column("last_seen_at", cells.moment, heading="last seen", sort="last_seen_at")
 
@@ -252,13 +256,13 @@ class FindingAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
         """Of a cell its column: whose row it is stands beside it."""
         return finding.subject.partition(" ")[0] if finding.subject.startswith("user") else finding.subject
 
-    @admin.display(description=_("in OmniChat"))
-    def shown_found(self, finding: Finding) -> str:
-        return in_short(finding.found, 30)
+    @admin.display(description=_("found"))
+    def shown_found(self, finding: Finding) -> cells.Shown:
+        return in_short(finding, finding.found, 30)
 
-    @admin.display(description=_("at Stripe"))
-    def shown_expected(self, finding: Finding) -> str:
-        return in_short(finding.expected, 30)
+    @admin.display(description=_("expected"))
+    def shown_expected(self, finding: Finding) -> cells.Shown:
+        return in_short(finding, finding.expected, 30)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup in self.filter_parameters
@@ -295,8 +299,8 @@ class FindingAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
             "meaning": KINDS.get(finding.kind, ""),
             "user_link": user_link(finding),
             "values": [
-                (gettext("At Stripe"), in_full(finding.expected)),
-                (gettext("In OmniChat"), in_full(finding.found)),
+                (gettext("Found"), in_full(finding, finding.found)),
+                (gettext("Expected"), in_full(finding, finding.expected)),
             ],
             "form": form,
             "may_settle": finding.is_unsettled and self.has_settle_permission(request),
@@ -319,20 +323,19 @@ def user_link(finding: Finding) -> SafeString | str:
     return format_html('<a href="{}">{}</a>', cells.row_url(Account, finding.user_id), finding.user_id)
 
 
-def in_full(value: Any) -> Any:
-    return cells.json_block(value) if isinstance(value, dict | list) else in_short(value, 2000)
+def in_full(finding: Finding, value: Any) -> Any:
+    return cells.json_block(value) if isinstance(value, dict | list) else in_short(finding, value, 2000)
 
 
-def in_short(value: Any, most: int) -> str:
+def in_short(finding: Finding, value: Any, most: int) -> cells.Shown:
+    """Whole numbers are cents where it is about an amount, and units otherwise."""
     if value is None:
         return cells.EMPTY
-    text = (
-        f"{value:,}"
-        if type(value) is int
-        else ", ".join(f"{k} {v}" for k, v in value.items())
-        if isinstance(value, dict)
-        else str(value)
-    )
+    if type(value) is int:
+        return cells.cents(value) if finding.kind == "plan_amount_differs" else cells.units(value)
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return cells.moment(datetime.fromisoformat(value))
+    text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -34,6 +34,7 @@ class InboxAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     change_list_template = "admin/console/inbox_list.html"
+    empty_words = _("What Stripe and Clerk tell of is kept here, as soon as it comes.")
     shown_state = cells.column("state", cells.state(InboxState.values), heading="state", sort="state")
     received = cells.column("received_at", cells.moment, heading="received", sort="received_at")
 
@@ -43,7 +44,7 @@ class InboxAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
 
     @admin.display(description=_("error"))
     def short_error(self, event: InboxEvent) -> str:
-        return event.error if len(event.error) <= 90 else f"{event.error[:89]}…"
+        return (event.error or cells.EMPTY) if len(event.error) <= 90 else f"{event.error[:89]}…"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[InboxEvent]:
         return super().get_queryset(request).defer("payload", "effect")
@@ -60,7 +61,7 @@ class InboxAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         event = self._event(request, object_id)
-        context = {"payload": cells.json_block(json.loads(event.payload))}
+        context = {"payload": cells.json_block(json.loads(event.payload)), "effect": map(_in_words, event.effect)}
         return self._page(request, event, "admin/console/inbox_page.html", context)
 
     def replay(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -100,6 +101,12 @@ class InboxAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
             **more,
         }
         return TemplateResponse(request, template, context)
+
+
+def _in_words(line: str) -> str:
+    """A line of what an event wrote. An entry that was there already is told as in the preview of a replay."""
+    cause, _colon, posted = line.partition(": ")
+    return gettext("%s: is in the ledger already") % cause if posted.endswith(", repeated") else line
 
 
 def may_replay(request: HttpRequest) -> bool:

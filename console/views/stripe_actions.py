@@ -24,11 +24,10 @@ from billing.stripe_actions import Held, Refused, Uncertain, check_effects, need
 from billing.stripe_api import Stripe, StripeTrouble, stripe_of_settings
 from billing.stripe_plans import FRESH, Proration, change_plan, may_change, preview_plan
 from billing.stripe_shapes import Object
-from chat.models import User as Account
 from console.changelist import login
 from console.signin.fresh import require_fresh
 from console.stripe_decisions import Decision, SentBefore, is_open, perform, unfinished
-from console.stripe_pages import CHANGE, action_url, cost_of, day, money, subscription_url, told
+from console.stripe_pages import CHANGE, action_url, cost_of, moment_cell, money, subscription_url, told, user_cell
 from database import cells
 from database.identifiers import is_id
 
@@ -236,19 +235,21 @@ def _page(request: HttpRequest, name: str, title: str, id: str, status: int = 20
         **context,
     }
     if held:
-        whole["user_of_it"] = cells.row_link(Account, held.user_id, held.user_id)
+        whole["user_of_it"] = user_cell(held.user_id)
         whole["facts"] = _facts(held)
         whole["unfinished"] = unfinished(held.id)
     return TemplateResponse(request, f"admin/console/stripe_action_{name}.html", whole, status=status)
 
 
-def _facts(held: Held) -> list[tuple[str, str]]:
+def _facts(held: Held) -> list[tuple[str, cells.Shown]]:
     priced = held.plans.by_price.get(str(held.price.get("id")))
-    plan = f"{priced.plan.id}, {money(held.price_cents, held.currency)}" if priced else str(held.price.get("id") or "–")
+    plan = str(held.price.get("id") or "–")
+    if priced:
+        plan = f"{priced.plan.id}, {money(held.price_cents, held.currency)}, {_interval(priced.months)}"
     paused = gettext(" (collection is paused)") if held.is_paused and held.status != "paused" else ""
     return [
         (gettext("Status"), held.status + paused),
         (gettext("Plan"), plan),
-        (gettext("Period ends"), day(held.period_end)),
-        (gettext("Will be canceled"), day(held.ends_at) if held.ends_at else gettext("no")),
+        (gettext("Period ends"), moment_cell(held.period_end)),
+        (gettext("Will be canceled"), moment_cell(held.ends_at) if held.ends_at else gettext("no")),
     ]

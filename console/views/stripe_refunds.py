@@ -22,12 +22,11 @@ from billing.models import UserBattery
 from billing.stripe_actions import Refused, Uncertain, check_effects
 from billing.stripe_api import Stripe, StripeTrouble, stripe_of_settings
 from billing.stripe_refunds import Paid, needs_of_refund
-from chat.models import User as Account
 from console.changelist import login
 from console.signin.fresh import require_fresh
 from console.stripe_decisions import Decision, SentBefore, is_open, perform, unfinished
 from console.stripe_forms import RefundForm
-from console.stripe_pages import REFUND, day, money, payments_url, refund_url, told
+from console.stripe_pages import REFUND, moment_cell, money, payments_url, refund_url, told, user_cell
 from database import cells
 from database.identifiers import is_id
 
@@ -48,9 +47,9 @@ def payments_page(request: HttpRequest, user_id: str) -> HttpResponse:
     return _page(request, "payments", gettext("Payments at Stripe"), user_id, **whole)
 
 
-def _cells(paid: Paid) -> dict[str, str]:
+def _cells(paid: Paid) -> dict[str, cells.Shown]:
     return {
-        "at": day(paid.created),
+        "at": moment_cell(paid.created),
         "amount": money(paid.cents, paid.currency),
         "refunded": money(paid.refunded, paid.currency),
         "left": money(paid.left, paid.currency),
@@ -85,6 +84,9 @@ def refund_page(request: HttpRequest, intent: str) -> HttpResponse:
 
 def _ask(request: HttpRequest, paid: Paid, form: RefundForm, **context: Any) -> HttpResponse:
     status = 400 if form.errors else 200
+    words = gettext("In %(currency)s; %(left)s is left.")
+    left = {"currency": paid.currency.upper(), "left": money(paid.left, paid.currency)}
+    form.fields["amount"].help_text = words % left
     return _page(request, "refund", gettext("Refund"), paid.id, status, paid=paid, form=form, **context)
 
 
@@ -158,13 +160,14 @@ def _page(request: HttpRequest, name: str, title: str, id: str, status: int = 20
         "id": id,
         "dashboard": stripe_url(id),
         "back_url": payments_url(user_id) if user_id else "",
-        "user_of_it": cells.row_link(Account, user_id, user_id) if user_id else "",
+        "user_of_it": user_cell(user_id) if user_id else "",
         **context,
     }
     if paid:
         whole["unfinished"] = unfinished(paid.id)
         whole["facts"] = [
-            (gettext("Paid"), f"{money(paid.cents, paid.currency)}, {day(paid.created)}"),
+            (gettext("Paid"), money(paid.cents, paid.currency)),
+            (gettext("When"), moment_cell(paid.created)),
             (gettext("Refunded"), money(paid.refunded, paid.currency)),
             (gettext("Left"), money(paid.left, paid.currency)),
             (gettext("Disputed"), gettext("yes: Stripe refuses a refund") if paid.is_disputed else gettext("no")),

@@ -47,7 +47,7 @@ def test_the_list_tells_of_its_health(paid: InboxEvent):
     page = text(login("Billing").get(LIST))
     assert "1 event waits" in page
     assert "invoice.paid" in page
-    assert "The last of Stripe came" in page
+    assert "The last from Stripe came" in page
 
 
 def test_an_empty_list_tells_what_to_do(stripe: StripeServer):
@@ -86,6 +86,16 @@ def test_a_replay_first_shows_what_it_would_write_and_then_does_it(paid: InboxEv
     assert "+6,000" not in again
     event = StaffEvent.objects.get(action="webhook.replay")
     assert (event.subject, event.detail) == (paid.event_id, {"state": "processed"})
+
+
+def test_what_was_there_already_does_not_read_as_written(paid: InboxEvent):
+    client = login("Billing")
+    work_off_a_round()
+    assert "+6,000 units to user_alice" in text(client.get(paid.get_absolute_url()))
+    inbox.replay(InboxEvent.objects.get())
+    page = text(client.get(paid.get_absolute_url()))
+    assert "is in the ledger already" in page
+    assert "+6,000 units" not in page
 
 
 def test_a_replay_that_cannot_be_says_why_in_a_sentence(paid: InboxEvent, settings: Any):

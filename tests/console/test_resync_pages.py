@@ -171,7 +171,27 @@ def test_the_form_of_a_plan_says_that_the_app_has_units_of_its_own(stripe: Strip
     assert "in its own code" in text(login("Billing").get("/admin/billing/subscriptionplan/starter/change/"))
 
 
+def test_values_of_findings_have_their_unit_and_moments_their_zone(left: Finding):
+    client = login("Auditor")
+    for kind, value, shown in (
+        ("allowance_differs", 1500, 'number">1,500 <span class="unit">units'),
+        ("plan_amount_differs", 1299, "$12.99"),
+        ("cancellation_differs", "2026-12-11T14:32:34.000Z", '<time datetime="2026-12-11T14:32:34.000Z"'),
+    ):
+        Finding.objects.update(kind=kind, expected=value)
+        assert shown in text(client.get(FINDINGS))
+        assert shown in text(client.get(left.get_absolute_url()))
+
+
+def test_what_the_account_shows_itself_is_not_told_again_by_its_finding(alice: Any, left: Finding):
+    for id in ("sub_1", "sub_2"):
+        UserSubscription.objects.create(id=id, user_id="user_bob", status="active")
+    Finding.objects.update(kind="two_subscriptions")
+    told = [problem.kind for problem in problems(account_of("user_bob"))]
+    assert [kind for kind in told if "two" in kind] == ["two_subscriptions"]
+
+
 def test_empty_lists_say_what_to_do(stripe: StripeServer):
     client = login("Operator")
     assert "A resync fills this list" in text(client.get(FINDINGS))
-    assert "No resync has run yet" in text(client.get(RUNS))
+    assert "start one here, or by resync_stripe" in text(client.get(RUNS))
