@@ -82,7 +82,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_configure() -> None:
-    """What a shell starts in the background passes over Ctrl-C, and so would the processes that tests send it to."""
+    """What a shell starts in the background passes over Ctrl-C, and so would the processes that tests send it to.
+
+    A proxy of the machine has no business between tests and what they serve on loopback.
+    """
+    os.environ["no_proxy"] = "127.0.0.1,localhost"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

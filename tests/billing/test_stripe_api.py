@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from billing import stripe_api
 from billing.stripe_api import API_VERSION, Bucket, SameKeyOtherWords, Stripe, StripeDown, StripeRefused, StripeTrouble
 from standins.stripe import StripeServer
 
@@ -35,6 +36,16 @@ def test_a_list_goes_through_all_pages_and_counts_its_calls(server: StripeServer
     server.bulk(250)
     assert len({each["id"] for each in stripe.list("/v1/customers")}) == 250
     assert stripe.calls == {"GET /v1/customers": 3}
+
+
+def test_a_proxy_of_the_machine_is_asked_for_stripe_and_not_for_its_stand_in(
+    server: StripeServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert stripe_api._session("").proxies["https"] == "http://127.0.0.1:9"
+    assert Stripe(server.key, server.url).get("/v1/customers/cus_1") is None
 
 
 def test_what_is_not_there_is_none(stripe: Stripe):
