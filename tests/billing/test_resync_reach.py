@@ -35,7 +35,7 @@ def test_a_complete_resync_tells_from_when_on_it_looked_at_each_payment(stripe: 
     with Resync(Wish()) as found:
         found.find()
         assert found.payments_since is not None
-        assert found.payments_since.date() == (NOW - timedelta(days=35)).date()
+        assert found.payments_since.date() == (datetime.now(UTC) - timedelta(days=35)).date()
         assert list(found.differences()) == []
     (far,) = resync(Wish(since=NOW - timedelta(days=100), dry_run=True))
     assert (far.kind, far.paid_at and far.paid_at[:10]) == (
