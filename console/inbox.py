@@ -27,8 +27,8 @@ from console.inbox_handling import LEASE, Down, Noting, handle, let_wait
 from console.models.inbox import InboxEvent, InboxSource, InboxState
 from database.router import CONSOLE, OMNICHAT
 
-#: Events that one worker takes at once. Those of one customer are done together.
-BATCH = 200
+#: Events that one worker takes at once, those of one customer together. Its other rounds wait so long.
+BATCH = 500
 #: Customers whose events are worked off at once: most of the time Stripe, or D1, is waited for.
 THREADS = 8
 _counting = threading.Lock()

@@ -114,11 +114,15 @@ def handle(group: list[InboxEvent], lease: str, noting: Noting) -> Counter[str]:
 
 def _is_held(group: list[InboxEvent], lease: str) -> bool:
     """Whether all are still ours, for half a lease at least."""
-    mine, now = _mine(group, lease), timezone.now()
-    if all(event.leased_until and event.leased_until - now > LEASE / 2 for event in group):
-        # A look costs no commit, for which the disk would be waited for.
-        return mine.count() == len(group)
-    return mine.update(leased_until=now + LEASE) == len(group)
+    now = timezone.now()
+    if any(not event.leased_until or event.leased_until - now < LEASE / 2 for event in group):
+        return _mine(group, lease).update(leased_until=now + LEASE) == len(group)
+    # A look costs no commit, for which the disk would be waited for.
+    places = ", ".join(["%s"] * len(group))
+    with connections[CONSOLE].cursor() as cursor:
+        sql = f"SELECT count(*) FROM console_inboxevent WHERE lease = %s AND id IN ({places})"  # noqa: S608
+        cursor.execute(sql, [lease, *(event.pk for event in group)])
+        return bool(cursor.fetchone() == (len(group),))
 
 
 def _mine(group: list[InboxEvent], lease: str) -> QuerySet[InboxEvent]:

@@ -16,14 +16,11 @@ from console.dashboard import Need, Staff, need
 from console.jobs import periodic
 from console.models import InboxEvent, InboxState
 
-#: Events of one round: the other rounds wait for it.
-A_ROUND = 200
-
 
 def work_off_a_round() -> bool:
     """Whether more waits that can be worked off now."""
-    worked = inbox.work_off(A_ROUND)
-    return worked.states.total() >= A_ROUND and not worked.stopped
+    worked = inbox.work_off(inbox.BATCH)
+    return worked.states.total() >= inbox.BATCH and not worked.stopped
 
 
 def _parked(staff: Staff) -> QuerySet[Any] | None:
