@@ -78,7 +78,12 @@ class Effect:
 def _said(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
     if before is None:
         return "made, " + ", ".join(f"{name} {cell}" for name, cell in after.items() if cell is not None)
-    return ", ".join(f"{name} {before.get(name)} → {cell}" for name, cell in after.items())
+    cells = {name: (before.get(name), cell) for name, cell in after.items()}
+    return ", ".join(" ".join((name, _cell(was), "→", _cell(now))) for name, (was, now) in cells.items())
+
+
+def _cell(value: Any) -> str:
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _told(outcome: Outcome) -> str:

@@ -9,6 +9,8 @@ from django.contrib import messages
 from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -44,8 +46,9 @@ def refund_url(intent: str) -> str:
 
 
 def told(done: Done, words: str) -> list[tuple[int, str]]:
-    """Levels and texts of what came of an action."""
-    found = [(messages.SUCCESS, " ".join([words, *done.lines]))]
+    """Levels and texts of what came of an action: a line for each thing that was written."""
+    lines = [line.removesuffix(", posted") for line in done.lines if not line.endswith(", repeated")]
+    found: list[tuple[int, str]] = [(messages.SUCCESS, format_html_join(mark_safe("<br>"), "{}", zip([words, *lines])))]
     if done.problem:
         late = gettext("OmniChat's rows could not follow yet: %s. They do with Stripe's event, or by a resync.")
         found.append((messages.WARNING, late % done.problem.rstrip(".")))

@@ -59,5 +59,7 @@ def test_a_change_of_plan_is_paid_and_refunded(enter: Callable[..., Page], fits:
     page.get_by_role("button", name="Show what will happen").click()
     expect(page.get_by_text("go back to the customer")).to_be_visible()
     fits(page)
+    # What cannot be taken back does not look like any other button.
+    expect(page.get_by_role("button", name="Refund")).to_have_css("background-color", "rgb(179, 18, 43)")
     page.get_by_role("button", name="Refund").click()
     expect(page.get_by_text("Refunded: $")).to_be_visible()

@@ -81,6 +81,7 @@ def test_billing_goes_from_the_row_to_the_subscription_and_cancels_it_once(strip
     assert "nothing is paid back" in decided.detail["cost"]
     page = text(client.get(url))
     assert "was sent before" in page
+    assert re.search(r"period&#x27;s end\.<br>user_subscriptions .*: cancel_at – → 20", page)
     assert f"{url}resume/" in page
     assert UserSubscription.objects.get().cancel_at is not None
     form = fields(text(client.get(f"{url}resume/")))
