@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from itertools import islice
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 
@@ -48,7 +50,7 @@ def perform(
     Raises those of `TROUBLE`, with the run kept as FAILED, and the database's errors.
     """
     with Resync(wish) as resync:
-        run = _record(wish, name, by, job, goes_on=resync.goes_on)
+        run = _record(replace(wish, since=resync.since), name, by, job, goes_on=resync.goes_on)
         try:
             resync.find(progress)
             run.payments_since = resync.payments_since
@@ -76,8 +78,9 @@ def _record(wish: Wish, name: str, by: User | None, job: Job | None, *, goes_on:
     )  # fmt: skip
     run = unfinished.first() if goes_on else None
     if run is None:
-        # The lock of the scratch file says that nobody runs the same now.
-        runs.filter(**scope, state=ResyncState.RUNNING).update(state=ResyncState.FAILED, error=_STOPPED)
+        # The lock of the scratch file says that nobody runs the same now; the others were killed, so long ago.
+        is_over = Q(**scope) | Q(started_at__lt=timezone.now() - timedelta(days=1))
+        runs.filter(is_over, state=ResyncState.RUNNING).update(state=ResyncState.FAILED, error=_STOPPED)
         return runs.create(**scope, by=by, started_by=name[:150], job=job)
     runs.filter(pk=run.pk).update(state=ResyncState.RUNNING, error="", job=job or run.job, ended_at=None)
     return run

@@ -72,6 +72,9 @@ class Resync:
         if self.wish.users and (missing := missing_users(self.wish.users)):
             raise NoSuchUser(f"There is no user {', '.join(missing[:5])}: give Clerk ids.")
         self.scratch = Scratch(_identity(self.wish))
+        if self.since and self.wish.since and self.since > self.wish.since:
+            self.scratch.begin_anew()
+        self.scratch.set("since", self.since.isoformat() if self.since else None)
         self._calls_before = self.stripe.calls.total()
         self._counted = int(self.scratch.get("calls", 0))
         return self
@@ -91,6 +94,12 @@ class Resync:
     def goes_on(self) -> bool:
         """Whether it takes up what an earlier process left."""
         return self.scratch.goes_on
+
+    @property
+    def since(self) -> datetime | None:
+        """As it was wished, or a little before, where it takes up what an earlier process left."""
+        found = self.scratch.get("since")
+        return datetime.fromisoformat(found) if found else self.wish.since
 
     @property
     def compared(self) -> int:
@@ -136,11 +145,11 @@ class Resync:
         """None for everybody."""
         if self.wish.users:
             return sorted(set(self.wish.users))
-        if self.wish.since is None:
+        if self.since is None:
             return None
         known = self.scratch.get("chosen")
         if known is None:
-            changed = changed_users(self.stripe, self.wish.since) if is_known_since(self.wish.since) else None
+            changed = changed_users(self.stripe, self.since) if is_known_since(self.since) else None
             known = {"users": changed if changed is not None and len(changed) <= MOST_SINGLY else None}
             self.scratch.set("chosen", known)
         return known["users"]  # type: ignore[no-any-return]
@@ -151,7 +160,7 @@ class Resync:
             return
         if self.payments_since is None:
             usual = datetime.now(UTC) - timedelta(days=DAYS_OF_PAYMENTS)
-            since = int(min(usual, self.wish.since or usual).timestamp())
+            since = int(min(usual, self.since or usual).timestamp())
             self.scratch.set("payments_since", max(since, OLDEST))
         since = self.scratch.get("payments_since")
         read_all(self.stripe, self.scratch, since, _counter("Reading Stripe", 0, None, progress))
@@ -218,6 +227,14 @@ def _identity(wish: Wish) -> str:
     database = connections[OMNICHAT].settings_dict
     words = [
         str(database["NAME"]), str(database.get("OPTIONS", {}).get("api_base", "")), settings.STRIPE_SECRET_KEY,
-        settings.STRIPE_API_BASE, wish.users, str(wish.since), wish.dry_run, settings.STRIPE_EFFECTS,
+        settings.STRIPE_API_BASE, wish.users, _distance(wish.since), wish.dry_run, settings.STRIPE_EFFECTS,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:24]
+
+
+def _distance(since: datetime | None) -> str:
+    """The same for 12 hours ago and, some minutes later, for 12 hours ago."""
+    if since is None:
+        return ""
+    hours = round((datetime.now(UTC) - since) / timedelta(hours=1))
+    return f"{hours} h" if hours < 48 else f"{round(hours / 24)} d"

@@ -83,24 +83,30 @@ class Scratch:
         except OSError:
             folder = Path(tempfile.mkdtemp(prefix="resync-"))
         self.path = folder / f"{identity}.sqlite3"
-        self._lock = os.open(f"{self.path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Who held it before may have removed this very file.
-            if os.fstat(self._lock).st_ino != os.stat(f"{self.path}.lock").st_ino:
-                raise OSError
-        except OSError:
-            os.close(self._lock)
-            raise Busy("A resync of the same accounts runs already: wait until it has ended.") from None
-        self.goes_on = self._is_young()
-        if not self.goes_on:
-            self._remove()
+        held = _locked(self.path)
+        if held is None:
+            raise Busy("A resync of the same accounts runs already: wait until it has ended.")
+        self._lock = held
+        _sweep(folder)
+        goes_on = self._is_young()
+        if not goes_on:
+            _remove(self.path)
+        self._open(goes_on=goes_on)
+
+    def _open(self, *, goes_on: bool) -> None:
+        self.goes_on = goes_on
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         self.db = sqlite3.connect(self.path, isolation_level=None)
         self.db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -8000;")
         if not self.goes_on:
             self.db.executescript(f"BEGIN; {_TABLES} COMMIT;")
             self.set("begun", int(time.time()))
+
+    def begin_anew(self) -> None:
+        """What an earlier process left does not fit what is wanted now."""
+        self.db.close()
+        _remove(self.path)
+        self._open(goes_on=False)
 
     def _is_young(self) -> bool:
         try:
@@ -111,15 +117,11 @@ class Scratch:
             return False
         return bool(found) and time.time() - json.loads(found[0]) < GOES_ON_SECONDS
 
-    def _remove(self) -> None:
-        for ending in ("", "-wal", "-shm"):
-            Path(f"{self.path}{ending}").unlink(missing_ok=True)
-
     def close(self, *, keep: bool) -> None:
         """`keep` where it did not come to its end, and is to go on."""
         self.db.close()
         if not keep:
-            self._remove()
+            _remove(self.path)
         Path(f"{self.path}.lock").unlink(missing_ok=True)
         os.close(self._lock)
 
@@ -221,6 +223,38 @@ class Scratch:
 
     def actions(self) -> dict[str, int]:
         return dict(self.db.execute("SELECT action, count(*) FROM differences GROUP BY action").fetchall())
+
+
+def _locked(path: Path) -> int | None:
+    """The descriptor of the lock of a scratch file; None while somebody else has it."""
+    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who held it before may have removed this very file.
+        if os.fstat(lock).st_ino == os.stat(f"{path}.lock").st_ino:
+            return lock
+    except OSError:
+        pass
+    os.close(lock)
+    return None
+
+
+def _remove(path: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what kills have left and nobody took up again: customers' data are in it."""
+    for file in folder.glob("*.sqlite3"):
+        try:
+            is_old = time.time() - file.stat().st_mtime > GOES_ON_SECONDS
+        except FileNotFoundError:
+            continue
+        if is_old and (lock := _locked(file)) is not None:
+            _remove(file)
+            Path(f"{file}.lock").unlink(missing_ok=True)
+            os.close(lock)
 
 
 def _text(value: Any) -> str:

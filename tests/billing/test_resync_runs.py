@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from billing.ledger import Entry, post
 from billing.models import BatteryTransaction, SubscriptionPlan, TransactionType, UserBattery, UserSubscription
 from billing.resync import reading, repairing, run
 from billing.resync.run import NoSuchUser, Resync, Wish
-from billing.resync.scratch import Busy
+from billing.resync.scratch import Busy, Scratch
 from billing.stripe_api import StripeTrouble, stripe_of_settings
 from chat.models import User
 from database.models import AuditLog
@@ -151,6 +152,37 @@ def _kill_at(place: str, patch: pytest.MonkeyPatch) -> None:
     else:
         usual = repairing.apply_together
         patch.setattr(repairing, "apply_together", die)
+
+
+@pytest.mark.parametrize(("minutes", "goes_on"), [(5, True), (-10, False), (60 * 12, False)])
+def test_since_12_hours_ago_goes_on_some_minutes_later(
+    stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch, minutes: int, goes_on: bool
+):
+    """What was read covers a later moment, and no earlier one."""
+    since = datetime.now(UTC) - timedelta(hours=12)
+    stripe.subscribe(alice, "starter")
+    with monkeypatch.context() as patch:
+        _kill_at("judge", patch)
+        with pytest.raises(Killed):
+            resync(Wish(since=since))
+    with Resync(Wish(since=since + timedelta(minutes=minutes))) as found:
+        assert found.goes_on == goes_on
+        assert found.since == (since if goes_on else found.wish.since)
+        found.find()
+        assert {each.user_id for each in found.differences()} == {"user_alice"}
+
+
+def test_what_a_kill_left_is_removed_after_six_hours(stripe: StripeServer, settings: Any):
+    for name in ("old", "young", "held"):
+        Scratch(name).close(keep=True)
+    folder = settings.VAR_DIR / "resync"
+    held = Scratch("held")
+    for file in folder.iterdir():
+        if not file.name.startswith("young"):
+            os.utime(file, (0, 0))
+    resync()
+    assert {file.name.partition(".")[0] for file in folder.iterdir()} == {"young", "held"}
+    held.close(keep=False)
 
 
 def test_a_second_of_the_same_at_once_is_refused(stripe: StripeServer):

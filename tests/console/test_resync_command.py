@@ -90,6 +90,14 @@ def test_a_finding_of_an_older_payment_is_not_gone_because_nobody_looked(stripe:
     assert Finding.objects.get().state == FindingState.REPAIRED
 
 
+def test_a_run_that_was_killed_long_ago_does_not_run_for_ever(stripe: StripeServer):
+    run = ResyncRun.objects.create(started_by="x", since=timezone.now())
+    ResyncRun.objects.update(started_at=timezone.now() - timedelta(days=2))
+    command()
+    run.refresh_from_db()
+    assert (run.state, run.error) == (ResyncState.FAILED, resync._STOPPED)
+
+
 def test_it_prints_a_line_for_each_difference_and_one_of_counts(stripe: StripeServer, alice: Thing):
     stripe.buy_pack(alice, 500, 3000)
     out = io.StringIO()
