@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -34,10 +34,7 @@ THREADS = 8
 _counting = threading.Lock()
 # What Django would build anew at each delivery.
 _COLUMNS = (*Arrival.__dataclass_fields__, "received_at")
-_KEEP = (
-    f"INSERT INTO console_inboxevent ({', '.join(_COLUMNS)}, attempts, error, effect, lease) "  # noqa: S608
-    f"VALUES ({', '.join(['%s'] * len(_COLUMNS))}, 0, '', '[]', '') ON CONFLICT DO NOTHING"
-)
+_ROW = f"({', '.join(['%s'] * len(_COLUMNS))}, 0, '', '[]', '')"
 
 
 @dataclass
@@ -53,12 +50,17 @@ class Worked:
 
 def keep(arrivals: list[Arrival]) -> None:
     """Keep events in the inbox. One that is there already stays as it is."""
+    if not arrivals:
+        return
     connection, now = connections[CONSOLE], timezone.now()
-    rows = [{**vars(arrival), "received_at": now} for arrival in arrivals]
-    moments = connection.ops.adapt_datetimefield_value
-    sent = [[moments(cell) if isinstance(cell, datetime) else cell for cell in row.values()] for row in rows]
-    with transaction.atomic(using=CONSOLE), connection.cursor() as cursor:
-        cursor.executemany(_KEEP, sent)
+    cells = [cell for arrival in arrivals for cell in (*vars(arrival).values(), now)]
+    moment = connection.ops.adapt_datetimefield_value
+    # One statement is a transaction of its own, and holds SQLite's lock while it runs, not while its thread waits.
+    rows = ", ".join([_ROW] * len(arrivals))
+    sql = f"INSERT INTO console_inboxevent ({', '.join(_COLUMNS)}, attempts, error, effect, lease) VALUES {rows}"  # noqa: S608
+    with connection.cursor() as cursor:
+        sent = [moment(cell) if isinstance(cell, datetime) else cell for cell in cells]
+        cursor.execute(f"{sql} ON CONFLICT DO NOTHING", sent)
 
 
 def work_off(limit: int | None = None, *, advance: Callable[[int], None] = lambda events: None) -> Worked:

@@ -39,6 +39,10 @@ MAX_ATTEMPTS = 8
 PAUSE = timedelta(seconds=30)
 _PARKED_FOR = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
 _LINES = 50
+_NOTE = (
+    "UPDATE console_inboxevent SET state = %s, effect = %s, processed_at = %s, error = '', next_at = NULL, "
+    "lease = '', leased_until = NULL WHERE id = %s AND lease = %s"
+)
 _writing = Gathering[Changes](lambda batch: apply_together(batch))
 
 
@@ -80,12 +84,15 @@ class Noting:
             done, self._done = self._done, []
         if not done:
             return
-        with transaction.atomic(using=CONSOLE):
-            for each in done:
-                _mine(each.group, each.lease).update(
-                    state=each.state, effect=each.effect, error="", processed_at=timezone.now(), next_at=None,
-                    lease="", leased_until=None,
-                )  # fmt: skip
+        ops = connections[CONSOLE].ops
+        now = ops.adapt_datetimefield_value(timezone.now())
+        rows = [
+            (str(each.state), ops.adapt_json_value(each.effect, None), now, event.pk, each.lease)
+            for each in done
+            for event in each.group
+        ]
+        with transaction.atomic(using=CONSOLE), connections[CONSOLE].cursor() as cursor:
+            cursor.executemany(_NOTE, rows)
 
 
 def handle(group: list[InboxEvent], lease: str, noting: Noting) -> Counter[str]:
