@@ -50,4 +50,5 @@ urlpatterns = [
     path("webhooks/clerk/", clerk, name="webhooks_clerk"),
     path("", RedirectView.as_view(pattern_name="admin:index")),
 ]
+handler400 = "omniops.refusals.bad_request"
 handler500 = "database.trouble.server_error"

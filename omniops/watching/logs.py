@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import structlog
+
+#: What somebody sent and Django refused, by the loggers that it tells of.
+_REFUSED = (
+    "DisallowedModelAdminLookup", "DisallowedModelAdminToField", "DisallowedRedirect", "InvalidSessionKey",
+    "RequestDataTooBig", "SuspiciousFileOperation", "SuspiciousMultipartForm", "SuspiciousOperation",
+    "SuspiciousSession", "TooManyFieldsSent", "TooManyFilesSent",
+)  # fmt: skip
 
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -12,6 +20,14 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso"),
 ]
+
+
+class Refused(logging.Filter):
+    """No error of ours: anybody could set off the alarm for errors, and fill Sentry."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
+        return True
 
 
 def logging_of(public: bool) -> dict[str, Any]:
@@ -31,12 +47,14 @@ def logging_of(public: bool) -> dict[str, Any]:
             },
             "plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
         },
+        "filters": {"refused": {"()": "omniops.watching.logs.Refused"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json" if public else "plain"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             "django": {"handlers": [], "level": "WARNING", "propagate": True},
             # A wrong name, a bot: told by the proxy, and no trouble of ours.
             "django.security.DisallowedHost": {"handlers": [], "level": "CRITICAL", "propagate": False},
+            **{f"django.security.{kind}": {"filters": ["refused"]} for kind in _REFUSED},
             "django_structlog": {"level": "INFO" if public else "WARNING"},
             "omniops.trace": {"level": "INFO" if public else "WARNING"},
         },
