@@ -29,9 +29,12 @@ def create(account: Account, charge: Thing, reason: str = "fraudulent") -> Thing
 
 
 def answer(account: Account, dispute: Thing) -> None:
-    """Evidence was sent."""
+    """Evidence was sent; after a dispute was lost it is an appeal."""
+    if dispute["status"] == "won":
+        raise invalid(f"This dispute is already closed: {dispute['id']}")
+    status = "appeal_under_review" if dispute["status"] == "lost" else "under_review"
     details = {**dispute["evidence_details"], "has_evidence": True, "submission_count": 1}
-    account.change(dispute, "charge.dispute.updated", status="under_review", evidence_details=details)
+    account.change(dispute, "charge.dispute.updated", status=status, evidence_details=details)
 
 
 def close(account: Account, dispute: Thing, *, won: bool) -> None:

@@ -182,6 +182,7 @@ DEEDS: list[Callable[[History], Any]] = [
     credit_note,
     lambda h: h.stripe.void_credit_note(h.any("credit_note", status="issued")),
     lambda h: h.stripe.dispute(h.any("payment_intent", status="succeeded")),
+    lambda h: h.stripe.answer_dispute(h.any("dispute")),
     lambda h: h.stripe.close_dispute(h.any("dispute"), won=h.random.random() < 0.5),
     lambda h: h.stripe.accept(h.random.choice(h.people)),
     lambda h: h.stripe.advance(days=h.random.choice([1, 9, 32])),

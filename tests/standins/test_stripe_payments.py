@@ -136,6 +136,14 @@ def test_a_dispute_takes_the_money_and_gives_it_back_if_won(
     assert [each.amount for each in listed.balance_transactions] == ([-999, 999] if won else [-999])
 
 
+def test_an_answer_to_a_lost_dispute_is_an_appeal(stripe: StripeServer, alice: dict[str, Any]) -> None:
+    dispute = stripe.close_dispute(stripe.dispute(stripe.buy_pack(alice, 999, 5000)), won=False)
+    assert stripe.answer_dispute(dispute)["status"] == "appeal_under_review"
+    assert stripe.close_dispute(dispute, won=True)["status"] == "won"
+    with pytest.raises(Exception, match="already closed"):
+        stripe.answer_dispute(dispute)
+
+
 def test_a_preview_costs_what_the_change_then_costs(
     stripe: StripeServer, client: real.StripeClient, alice: dict[str, Any]
 ) -> None:
