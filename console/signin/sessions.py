@@ -23,6 +23,13 @@ LONGEST, IDLE = 8 * 60 * 60, 30 * 60
 #: How often use is written down and duties are asked anew.
 NOTED = 60
 _KEY = "signin"
+#: Parts of what browsers call themselves. The first that is there counts: most also name those below them.
+_AGENTS = (
+    (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("FxiOS", "Firefox"), ("CriOS", "Chrome"),
+     ("Chrome/", "Chrome"), ("Safari/", "Safari")),
+    (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("CrOS", "ChromeOS"), ("Windows", "Windows"),
+     ("Macintosh", "macOS"), ("Linux", "Linux")),
+)  # fmt: skip
 
 
 def begin(*, request: HttpRequest, user: AbstractBaseUser, **signal: Any) -> None:
@@ -86,6 +93,12 @@ class OwnSession:
     row: UserSession
     seen_at: datetime
     is_this: bool
+
+    @property
+    def browser(self) -> str:
+        """`Firefox, Windows`. What is not known is told as it is."""
+        known = [next((words for part, words in names if part in self.row.user_agent), "") for names in _AGENTS]
+        return ", ".join(filter(None, known)) or self.row.user_agent[:80]
 
 
 def own_sessions(request: HttpRequest) -> list[OwnSession]:

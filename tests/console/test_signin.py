@@ -119,6 +119,22 @@ def test_one_sees_ones_own_sessions_and_ends_any_of_them(alice: User) -> None:
     assert here.get(reverse("end_session", args=[bobs.pk])).status_code == 405
 
 
+@pytest.mark.parametrize(
+    ("agent", "browser"),
+    [
+        ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/131.0 Safari/537.36", "Chrome, Windows"),
+        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/131.0 Safari/537.36 Edg/131.0", "Edge, Windows"),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0", "Firefox, Linux"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.1 Safari/604.1", "Safari, iPhone"),
+        ("curl/8.5.0", "curl/8.5.0"),
+    ],
+)  # fmt: skip
+def test_a_session_is_known_by_its_browser(alice: User, agent: str, browser: str) -> None:
+    client = signed_in(alice)
+    UserSession.objects.update(user_agent=agent)
+    assert browser in client.get(reverse("security")).content.decode()
+
+
 def test_all_others_end_at_once(alice: User) -> None:
     here, *there = (signed_in(alice) for _ in range(3))
     here.post(reverse("end_other_sessions"))
