@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 
@@ -140,8 +140,9 @@ def _forget_unseen(run: ResyncRun) -> None:
     if run.users:
         unseen = unseen.filter(user_id__in=run.users)
     elif run.payments_since:
-        # Not looked at this time: a payment of before.
-        unseen = unseen.exclude(paid_at__lt=run.payments_since)
+        # Not looked at this time: a payment of before, which a run that reached back so far has found.
+        reached = Q(run__payments_since=None) | Q(run__payments_since__lte=F("paid_at"))
+        unseen = unseen.exclude(reached, paid_at__lt=run.payments_since)
     else:
         return
     unseen.update(state=FindingState.GONE)

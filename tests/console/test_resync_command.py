@@ -28,7 +28,7 @@ from console.jobs import work_off
 from console.models import Finding, FindingState, JobState, ResyncRun, ResyncState, StaffEvent
 from standins.stripe import StripeServer
 from tests.resyncs import own_folder
-from tests.stripe_deliveries import Thing, alice
+from tests.stripe_deliveries import Thing, alice, deliver
 
 __all__ = ["alice", "own_folder"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("prices")]
@@ -88,6 +88,19 @@ def test_a_finding_of_an_older_payment_is_not_gone_because_nobody_looked(stripe:
     assert Finding.objects.get().state == FindingState.OPEN
     command("--user", "user_alice")
     assert Finding.objects.get().state == FindingState.REPAIRED
+
+
+def test_a_finding_of_an_older_pack_is_gone_once_it_is_credited(stripe: StripeServer, alice: Thing):
+    """The usual run looks at it, for its payment names the units."""
+    User.objects.update(stripe_customer_id=alice["id"])
+    now = timezone.now()
+    stripe.clock = int((now - timedelta(days=90)).timestamp())
+    stripe.buy_pack(alice, 500, 3000)
+    stripe.clock = int(now.timestamp())
+    command("--dry-run", code=1)
+    deliver(stripe)
+    command()
+    assert Finding.objects.get().state == FindingState.GONE
 
 
 def test_a_run_that_was_killed_long_ago_does_not_run_for_ever(stripe: StripeServer):
