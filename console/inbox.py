@@ -24,7 +24,7 @@ from django.utils import timezone
 from billing.stripe_api import stripe_of_settings
 from console.inbox_arrivals import Arrival, arrival_of_stripe
 from console.inbox_handling import LEASE, Down, Noting, handle, let_wait
-from console.models.inbox import InboxEvent, InboxSource, InboxState
+from console.models.inbox import OPEN, InboxEvent, InboxSource, InboxState
 from database.router import CONSOLE, OMNICHAT
 
 #: Events that one worker takes at once, those of one customer together. Its other rounds wait so long.
@@ -176,11 +176,13 @@ def claim(limit: int, **only: Any) -> tuple[str, list[InboxEvent]]:
     Those of a customer whose other events somebody holds are left for later.
     """
     lease, now = uuid4().hex, timezone.now()
-    held = InboxEvent.objects.using(CONSOLE).filter(leased_until__gte=now).exclude(subject="").values("subject")
-    ids = list(due().filter(**only).exclude(subject__in=held).order_by("pk").values_list("pk", flat=True)[:limit])
+    # Whoever holds one has not noted it as done yet; by its state it is found without looking through all.
+    held = InboxEvent.objects.using(CONSOLE).filter(state__in=OPEN, leased_until__gte=now).exclude(subject="")
+    free = due().filter(**only).exclude(subject__in=held.values("subject"))
+    ids = list(free.order_by("pk").values_list("pk", flat=True)[:limit])
     if not ids or not due().filter(pk__in=ids).update(lease=lease, leased_until=now + LEASE):
         return lease, []
-    return lease, list(InboxEvent.objects.using(CONSOLE).filter(lease=lease).order_by("pk"))
+    return lease, list(InboxEvent.objects.using(CONSOLE).filter(pk__in=ids, lease=lease).order_by("pk"))
 
 
 def replay(event: InboxEvent) -> InboxEvent:

@@ -22,7 +22,7 @@ from billing.ledger import Outcome
 from billing.stripe_accounts import Changed, Changes, Parked, apply_together
 from billing.stripe_api import Stripe, StripeDown, StripeRefused, StripeTrouble, stripe_of_settings
 from console.inbox_arrivals import THIN
-from console.models.inbox import InboxEvent, InboxSource, InboxState
+from console.models.inbox import OPEN, InboxEvent, InboxSource, InboxState
 from d1 import OutcomeUnknown
 from database.failures import sentence
 from database.gathering import Gathering
@@ -266,7 +266,7 @@ def _next_at(problem: BaseException, state: str, attempts: int) -> datetime | No
 
 def let_wait(lease: str, error: str) -> None:
     """Give back what was claimed and not done, for somewhat later."""
-    InboxEvent.objects.using(CONSOLE).filter(lease=lease).update(**_waiting(error, PAUSE))
+    InboxEvent.objects.using(CONSOLE).filter(state__in=OPEN, lease=lease).update(**_waiting(error, PAUSE))
 
 
 def _waiting(error: str, pause: timedelta) -> dict[str, Any]:

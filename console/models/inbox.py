@@ -22,6 +22,8 @@ class InboxState(models.TextChoices):
 
 #: States in which an event still waits to be worked off.
 WAITING = (InboxState.RECEIVED, InboxState.FAILED)
+#: States of which one may be claimed.
+OPEN = (*WAITING, InboxState.PARKED)
 
 
 class InboxEvent(models.Model):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing import stripe_events
@@ -276,6 +277,22 @@ def test_the_health_tells_the_oldest_that_waits_what_fails_and_the_last(stripe: 
     oldest = InboxEvent.objects.earliest("received_at")
     assert (found.waiting, found.oldest, found.failing, found.parked) == (2, oldest.received_at, 1, 0)
     assert list(found.last) == ["stripe"]
+
+
+@pytest.mark.sqlite_only("the console's own database is the same")
+def test_what_is_done_is_not_looked_through_for_what_is_to_be_done(stripe: StripeServer, alice: Thing):
+    stripe.subscribe(alice, "starter")
+    keep(stripe)
+    with CaptureQueriesContext(connections["default"]) as asked:
+        lease, events = inbox.claim(10)
+        inbox_handling.let_wait(lease, "down")
+    assert events
+    statements = [query["sql"] for query in asked if query["sql"].startswith(("SELECT", "UPDATE"))]
+    with connections["default"].cursor() as cursor:
+        plans = [cursor.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall() for sql in statements]
+    steps = [step for plan in plans for *_, step in plan]
+    assert len(plans) == 4
+    assert [step for step in steps if step.startswith("SCAN")] == []
 
 
 def test_two_workers_claim_no_event_twice(stripe: StripeServer, alice: Thing, monkeypatch: pytest.MonkeyPatch):
