@@ -269,7 +269,7 @@ class Comparing:
         money = f"{shapes.cents(price.get('unit_amount')) / 100:,.2f} {str(price.get('currency')).upper()}"
         every = shapes.dig(price, "recurring", "interval")
         plan = known.plan.id if known else price.get("id")
-        return f"{subscription['id']} ({plan}, {money} a {every}, {subscription['status']}, {subscription['customer']})"
+        return f"{plan}, {money} a {every} ({subscription['id']}, {subscription['status']}, {subscription['customer']})"
 
     def _subscriptions(self, customer: str) -> list[dict[str, Any]]:
         return self.scratch.objects("subscription", customer=customer)

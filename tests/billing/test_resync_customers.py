@@ -111,8 +111,8 @@ def test_who_pays_by_two_customers_is_told_with_amounts(stripe: StripeServer, su
     }
     cents = [stripe.get(stripe.prices[price])["unit_amount"] for price in (("starter", "month"), ("power", "year"))]
     assert found["two_subscriptions"].found == (
-        f"{subscribed['id']} (starter, {cents[0] / 100:.2f} USD a month, active, {subscribed['customer']}); "
-        f"{other['id']} (power, {cents[1] / 100:.2f} USD a year, active, {second['id']})"
+        f"starter, {cents[0] / 100:.2f} USD a month ({subscribed['id']}, active, {subscribed['customer']}); "
+        f"power, {cents[1] / 100:.2f} USD a year ({other['id']}, active, {second['id']})"
     )
     assert f"OmniChat goes by {subscribed['id']}" in found["two_subscriptions"].reason
     assert User.objects.get().subscription_id == subscribed["id"]
