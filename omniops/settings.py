@@ -199,6 +199,8 @@ globals().update(transport(PUBLIC))
 LOGGING = logging_of(PUBLIC)
 if PUBLIC:
     MIDDLEWARE.insert(0, "omniops.watching.requests.RequestLog")
+# Anybody can send such headers; an id of ours joins the lines of one request and of no other.
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = DJANGO_STRUCTLOG_TRUST_UPSTREAM_CORRELATION_ID = False
 #: What /metrics is asked with; without one there is no such page.
 METRICS_TOKEN = read("METRICS_TOKEN", api_token, "")
 if METRICS_TOKEN:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import OperationalError
@@ -138,6 +139,19 @@ Client(SERVER_NAME="ops.example.com").get("/healthz?email=hush@example.com", HTT
     assert len({line["request_id"] for line in lines}) == 1
     assert all(line["request_id"] for line in lines)
     assert "hush" not in done.stderr
+
+
+def test_nobody_writes_into_the_log_who_and_which_request_it_is(manage: Callable) -> None:
+    shown = """
+from django.test import Client
+forged = {f"HTTP_X_{name}": "forged\\r\\n{}" for name in ("REQUEST_ID", "CORRELATION_ID", "FORWARDED_FOR")}
+Client(SERVER_NAME="ops.example.com").get("/healthz", REMOTE_ADDR="198.51.100.7", **forged)
+"""
+    done = manage("shell", "-v0", "-c", shown, DJANGO_ALLOWED_HOSTS="ops.example.com", DJANGO_SECRET_KEY="x" * 50)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {line["ip"] for line in lines} == {"198.51.100.7"}
+    assert all(UUID(line["request_id"]) for line in lines)
+    assert "forged" not in done.stderr
 
 
 def test_on_this_machine_nothing_of_it_is_on(manage: Callable) -> None:
