@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import pytest
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 
@@ -60,6 +62,18 @@ def test_the_answer_is_the_same_whoever_does_not_exist_may_not_or_mistyped(alice
     answers = [sign_in(client, *one) for one in tries]
     assert {answer.status_code for answer in answers} == {200}
     assert len({str(answer.context["form"].non_field_errors()) for answer in answers}) == 1
+
+
+def test_a_session_that_somebody_else_planted_is_not_the_one_that_signs_in(alice: User, client: Client) -> None:
+    planted = client.session
+    planted["x"] = "y"
+    planted.save()
+    client.cookies[settings.SESSION_COOKIE_NAME] = planted.session_key
+    assert sign_in(client, "alice").status_code == 302
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+    assert cookie.value != planted.session_key
+    assert not Session.objects.filter(pk=planted.session_key).exists()
+    assert (cookie["httponly"], cookie["samesite"], cookie["domain"]) == (True, "Lax", "")
 
 
 def test_the_page_is_never_kept_by_a_browser(client: Client) -> None:

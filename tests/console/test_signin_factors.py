@@ -15,8 +15,9 @@ from django.urls import reverse
 
 from console.models import StaffEvent
 from console.roles import AUDITOR, OPERATOR, SUPPORT
-from console.signin import encryption
+from console.signin import encryption, gate
 from console.signin.policy import require_of
+from tests.pages import addresses, browser_of, login_of, make_rows, undone
 from tests.signin_people import (
     INDEX,
     LOGIN,
@@ -144,6 +145,35 @@ def test_a_role_that_needs_a_factor_opens_nothing_before_one_is_set_up(alice: Us
     set_up(client)
     assert client.get(INDEX).status_code == 200
     assert signed_in(olga).get(INDEX).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("debt", "paid_at", "is_open"),
+    [
+        ({"needs_factor": True}, "mfa_index", gate.SETTING_UP),
+        ({"needs_factor": True, "has_factor": True}, "mfa_reauthenticate", gate.PROVING),
+        ({"owes_password": True}, "own_password", gate.CHANGING_PASSWORD),
+    ],
+)
+def test_a_session_that_owes_opens_no_address_but_where_it_pays(
+    debt: dict[str, bool], paid_at: str, is_open: set[str]
+) -> None:
+    """Neither a superuser's, nor by POST."""
+    make_rows()
+    client = browser_of(login_of(is_superuser=True))
+    session = client.session
+    session["signin"] = {**session["signin"], **debt}
+    session.save()
+    opened, seen = set(), 0
+    for address in addresses():
+        for send in (client.get, client.post) if address.url.startswith("/admin/") else ():
+            with undone(client):
+                answer = send(address.url)
+            seen += 1
+            if not answer.headers.get("Location", "").startswith(reverse(paid_at)):
+                opened.add(answer.wsgi_request.resolver_match.view_name)
+    assert opened <= is_open | gate.LEAVING
+    assert seen > 250
 
 
 def set_up(client: Client) -> Any:
