@@ -106,14 +106,17 @@ class Stripe:
         return self._ask("get", path, params, {})
 
     def list(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
-        """All objects of a list, newest first, a request for each hundred."""
-        params = {"limit": PAGE, **params}
+        """All objects of a list, newest first, a request for each hundred. Raises StripeTrouble where it goes round."""
+        params, ends = {"limit": PAGE, **params}, set()
         while page := self._ask("get", path, params, {}):
             found = page.get("data") or []
             yield from found
             if not page.get("has_more") or not found:
                 return
             params["starting_after"] = found[-1]["id"]
+            if params["starting_after"] in ends:
+                raise StripeTrouble(f"Stripe's list {path} repeats itself, so it would never end: try again.")
+            ends.add(params["starting_after"])
 
     def post(
         self, path: str, params: Mapping[str, Any], *, idempotency_key: str, tries: int = _TRIES

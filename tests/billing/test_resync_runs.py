@@ -87,6 +87,17 @@ def test_a_list_that_repeats_itself_ends_in_an_error(stripe: StripeServer):
     assert resync() == []
 
 
+@pytest.mark.parametrize("path", ["/v1/payment_intents", "/v1/events"])
+def test_a_list_about_some_users_that_repeats_itself_ends_in_an_error(stripe: StripeServer, alice: Thing, path: str):
+    User.objects.update(stripe_customer_id=alice["id"])
+    for _ in range(130):
+        stripe.buy_pack(alice, 500, 10, through_checkout=False)
+    stripe.fault("repeat", path=path, times=20)
+    with pytest.raises(StripeTrouble, match="repeats itself"):
+        resync(Wish(since=NOW - timedelta(hours=5)) if path == "/v1/events" else Wish(("user_alice",)))
+    stripe.faults.clear()
+
+
 def test_a_cursor_to_what_was_deleted_meanwhile_ends_in_an_error(stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
     for n in range(230):
         stripe.customer(f"u{n}@example.com", f"U{n}")
