@@ -10,7 +10,7 @@ from billing.models import BatteryTransaction, UserBattery
 from billing.resync import reading
 from billing.resync.run import Resync, Wish
 from chat.models import User
-from standins.stripe import StripeServer
+from standins.stripe import StripeServer, checkout
 from tests.resyncs import own_folder, resync, without_search
 from tests.stripe_deliveries import Thing, alice, deliver
 
@@ -87,6 +87,30 @@ def test_an_old_pack_whose_session_alone_names_the_units_is_found_once_it_is_ref
     assert {each.kind for each in resync()} == {"pack_not_credited", "refund_ignored"}
     assert sorted(BatteryTransaction.objects.values_list("amount", flat=True)) == [-3000, 3000]
     assert {each.kind for each in resync(Wish(since=NOW - timedelta(days=100)))} == set()
+
+
+@pytest.mark.parametrize("place", ["payment_intent", "session"])
+def test_a_pack_that_was_paid_long_after_it_was_bought_is_credited_once(stripe: StripeServer, alice: Thing, place: str):
+    """By a bank, say: before its money came nothing was to be credited."""
+    User.objects.update(stripe_customer_id=alice["id"])
+    long_ago(stripe, days=40 if place == "payment_intent" else 34)
+    session = stripe.buy_pack(alice, 500, 3000, async_payment=True, in_metadata_of=place)
+    assert resync() == []
+    stripe.settle(session)
+    today(stripe)
+    assert [(each.kind, each.action) for each in resync()] == [("pack_not_credited", "repaired")]
+    assert resync() == []
+
+
+def test_a_pack_that_a_coupon_paid_whole_is_found_by_its_session(stripe: StripeServer, alice: Thing):
+    User.objects.update(stripe_customer_id=alice["id"])
+    sold = [checkout.line(stripe.account, 0, "Battery pack", None)]
+    metadata = {"userId": "user_alice", "units": "3000"}
+    session = checkout.open_session(stripe.account, alice, "payment", sold, metadata=metadata)
+    checkout.complete(stripe.account, session, payment_status="no_payment_required")
+    (found,) = resync()
+    assert (found.subject, found.action) == (f"session:{session['id']}", "repaired")
+    assert resync() == []
 
 
 def test_two_packs_of_a_size_on_one_day_are_no_credit_too_many(stripe: StripeServer, alice: Thing):
