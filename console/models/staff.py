@@ -88,10 +88,14 @@ def _locked_head() -> seals.Head:
     """The head, locked until the block ends. SQLite locks at the beginning of the block."""
     rows = Summary.objects.using(CONSOLE)
     rows.get_or_create(name=HEAD, defaults={"value": {}, "counted_at": timezone.now()})
-    stored = rows.select_for_update().get(name=HEAD).value
+    newest = StaffEvent.objects.using(CONSOLE).exclude(number=None).order_by("-number")
+    found = rows.annotate(newest=models.Subquery(newest.values("number")[:1])).select_for_update().get(name=HEAD)
+    stored = found.value
     head = seals.Head.read(stored) if stored else None
+    if head and (found.newest or 0) > head.number:
+        head = None  # Rows that it knows nothing of have its next place.
     if head is None:
-        last = StaffEvent.objects.using(CONSOLE).exclude(number=None).order_by("number").last()
+        last = newest.first()
         if last is None and not stored:
             return seals.Head()
         number, seal = (last.place, last.seal) if last else (0, seals.FIRST)

@@ -57,6 +57,12 @@ def test_what_is_recorded_is_a_chain(five: list[StaffEvent]) -> None:
     assert [event.previous for event in rows()][1:] == [event.seal for event in rows()][:4]
 
 
+def test_a_clock_that_is_set_back_breaks_nothing(five: list[StaffEvent]) -> None:
+    StaffEvent.objects.create(action="a", at=timezone.now() - timedelta(days=400))
+    record("b", by=None)
+    assert (verify_chain().events, verify_chain().faults) == (7, [])
+
+
 def test_whatever_way_a_row_is_made_it_is_sealed(five: list[StaffEvent]) -> None:
     StaffEvent.objects.create(action="a")
     StaffEvent.objects.bulk_create([StaffEvent(action="b"), StaffEvent(action="c")])
@@ -64,7 +70,26 @@ def test_whatever_way_a_row_is_made_it_is_sealed(five: list[StaffEvent]) -> None
     assert (verify_chain().events, verify_chain().faults) == (9, [])
 
 
+def swapped() -> None:
+    """Rows 2 and 3 in each other's place, links and all."""
+    two, three = rows().get(number=2), rows().get(number=3)
+    rows().filter(number=2).update(number=99, previous=three.previous)
+    rows().filter(number=3).update(number=2, previous=two.previous)
+    rows().filter(number=99).update(number=3)
+
+
+def appended() -> None:
+    """One more at the end, linked to the last, with a seal that is none."""
+    last = rows().get(number=5)
+    StaffEvent.objects.create(
+        action="x", number=6, previous=last.seal, seal="f" * 64, sealed_with=last.sealed_with, staff=last.staff
+    )
+
+
 CHANGES: dict[str, tuple[Change, str]] = {
+    "order": (swapped, "event 2 was changed"),
+    "one more": (appended, "event 6 was changed"),
+    "link": (lambda: rows().filter(number=4).update(previous=""), "event 4 does not follow the one before it"),
     "text": (lambda: rows().filter(number=3).update(subject="chat.message"), "event 3 was changed"),
     "who": (lambda: rows().filter(number=3).update(staff=None), "event 3 was changed"),
     "when": (lambda: rows().filter(number=1).update(at=rows()[0].at - timedelta(days=1)), "event 1 was changed"),
@@ -128,7 +153,7 @@ def test_a_row_that_is_slipped_in_is_found(five: list[StaffEvent]) -> None:
             "INSERT INTO console_staffevent (at, action, subject, detail, previous, seal, sealed_with)"
             " SELECT at, 'x', '', '{}', '', '', '' FROM console_staffevent WHERE number = 1"
         )
-    assert verify_chain().faults == ["1 events were never sealed: they were written past the console"]
+    assert verify_chain().faults == ["1 event was never sealed: written past the console"]
 
 
 def test_the_newest_rows_with_their_head_taken_away_are_found_in_the_log(
