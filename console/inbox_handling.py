@@ -225,6 +225,12 @@ def release(words: str) -> int:
     return parked.update(next_at=timezone.now())
 
 
+def set_aside(event: InboxEvent) -> bool:
+    """Leave a parked event as it is, for good: whether it was still parked."""
+    parked = InboxEvent.objects.using(CONSOLE).filter(pk=event.pk, state=InboxState.PARKED, lease="")
+    return bool(parked.update(state=InboxState.IGNORED, next_at=None))
+
+
 def is_down(problem: BaseException) -> bool:
     """Whether it is the world's fault, and passes: no try counts."""
     if isinstance(problem, StripeDown | StripeRefused):

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console import inbox
 from console.changelist import OwnFiltersMixin, ReadOnlyMixin, login
-from console.inbox_handling import tried
+from console.inbox_handling import set_aside, tried
 from console.models import InboxEvent, InboxState, StaffEvent
 from database import cells
 
@@ -65,12 +65,14 @@ class InboxAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
         return self._page(request, event, "admin/console/inbox_page.html", context)
 
     def replay(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """First what it would change; then, asked by a POST, it is done."""
+        """First what it would change; then, asked by a POST, it is done, or set aside."""
         event = self._event(request, pk)
         if not may_replay(request):
             raise PermissionDenied
         if request.method != "POST":
             return self._page(request, event, "admin/console/inbox_replay.html", {"preview": tried(event)})
+        if "set_aside" in request.POST:
+            return self._set_aside(request, event)
         after = inbox.replay(event)
         StaffEvent.objects.create(
             staff_id=request.user.pk, action="webhook.replay", subject=event.event_id, detail={"state": after.state}
@@ -80,6 +82,14 @@ class InboxAdmin(ReadOnlyMixin, OwnFiltersMixin, admin.ModelAdmin):
         else:
             held = gettext("others of the same customer are worked off now. It follows; look again in a minute.")
             messages.warning(request, gettext("It could not be worked off: %s") % (after.error or held))
+        return HttpResponseRedirect(event.get_absolute_url())
+
+    def _set_aside(self, request: HttpRequest, event: InboxEvent) -> HttpResponse:
+        if set_aside(event):
+            StaffEvent.objects.create(staff_id=request.user.pk, action="webhook.set_aside", subject=event.event_id)
+            messages.success(request, gettext("It was set aside."))
+        else:
+            messages.warning(request, gettext("It is no longer parked."))
         return HttpResponseRedirect(event.get_absolute_url())
 
     def _event(self, request: HttpRequest, pk: Any) -> InboxEvent:

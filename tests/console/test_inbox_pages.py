@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from billing.models import BatteryTransaction
 from chat.models import User as Account
@@ -104,6 +105,18 @@ def test_a_replay_that_cannot_be_says_why_in_a_sentence(paid: InboxEvent, settin
     address = reverse("admin:console_inboxevent_replay", args=[paid.pk])
     assert "STRIPE_SECRET_KEY is not set" in text(client.get(address))
     assert "could not be worked off" in text(client.post(address, follow=True))
+
+
+def test_what_is_parked_and_will_never_be_right_is_set_aside_for_good(paid: InboxEvent):
+    client, address = login("Billing"), reverse("admin:console_inboxevent_replay", args=[paid.pk])
+    assert "Set aside" not in text(client.get(address))
+    InboxEvent.objects.update(state="parked", error="This is a thin event.", next_at=timezone.now())
+    assert "Set aside" in text(client.get(address))
+    assert "It was set aside." in text(client.post(address, {"set_aside": "1"}, follow=True))
+    assert (InboxEvent.objects.get().state, inbox.due().count(), inbox.retry_failed()) == ("ignored", 0, 0)
+    assert "no longer parked" in text(client.post(address, {"set_aside": "1"}, follow=True))
+    assert StaffEvent.objects.get(action="webhook.set_aside").subject == paid.event_id
+    assert not BatteryTransaction.objects.exists()
 
 
 def test_a_replay_of_what_a_worker_has_just_taken_says_so(paid: InboxEvent):
