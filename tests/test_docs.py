@@ -75,3 +75,13 @@ def test_each_page_is_in_the_readme() -> None:
 def test_no_link_in_a_page_is_broken(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda p: p.name)
+def test_each_test_that_a_page_names_is_there(page: Path) -> None:
+    files = {path.relative_to(ROOT / "tests").as_posix(): path.read_text() for path in (ROOT / "tests").rglob("*.py")}
+    named = set(re.findall(r"`(?:tests/)?((?:\w+/)?test_\w+(?:\.py)?)`", page.read_text()))
+    code = "\n".join(files.values())
+    there = {name for name in named if name in files or re.search(rf"^ *def {re.escape(name)}\(", code, re.MULTILINE)}
+    names = {path.rpartition("/")[2] for path in files}
+    assert named - there - names == set()
