@@ -9,8 +9,6 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -23,6 +21,7 @@ from django.utils import timezone
 
 from billing.stripe_api import stripe_of_settings
 from console.inbox_arrivals import Arrival, arrival_of_stripe
+from console.inbox_crew import Crew
 from console.inbox_handling import LEASE, Down, Noting, handle, let_wait
 from console.models.inbox import OPEN, InboxEvent, InboxSource, InboxState
 from database.router import CONSOLE, OMNICHAT
@@ -65,42 +64,39 @@ def keep(arrivals: list[Arrival]) -> None:
 
 def work_off(limit: int | None = None, *, advance: Callable[[int], None] = lambda events: None) -> Worked:
     """Work off what is due, until nothing is or `limit` events are done."""
-    worked = Worked()
-    while limit is None or worked.states.total() < limit:
-        lease, events = claim(BATCH if limit is None else min(BATCH, limit - worked.states.total()))
-        if not events:
-            break
-        worked.stopped = _handle_all(events, lease, worked, advance)
-        if worked.stopped:
-            let_wait(lease, worked.stopped)
-            break
+    worked, crew = Worked(), Crew(THREADS)
+    try:
+        while limit is None or worked.states.total() < limit:
+            lease, events = claim(BATCH if limit is None else min(BATCH, limit - worked.states.total()))
+            if not events:
+                break
+            worked.stopped = _handle_all(events, lease, worked, advance, crew)
+            if worked.stopped:
+                let_wait(lease, worked.stopped)
+                break
+    finally:
+        crew.disband()
     return worked
 
 
-def _handle_all(events: list[InboxEvent], lease: str, worked: Worked, advance: Callable[[int], None]) -> str:
+def _handle_all(
+    events: list[InboxEvent], lease: str, worked: Worked, advance: Callable[[int], None], crew: Crew
+) -> str:
     """Handle events, several subjects at once; why it stopped ahead of the end, or nothing."""
     groups, noting = _groups(events), Noting()
     threads = min(_threads(), len(groups))
     stops: list[str] = []
 
     def take_turns() -> None:
-        stops.append(_take_turns(groups, lease, worked, advance, noting))
-
-    def run() -> None:
         try:
-            take_turns()
+            stops.append(_take_turns(groups, lease, worked, advance, noting))
         finally:
             groups.clear()
-            connections.close_all()
 
     if threads == 1:
         take_turns()
     else:
-        with ThreadPoolExecutor(threads, "inbox") as pool:
-            # What is background work stays so in the threads.
-            runs = [pool.submit(copy_context().run, run) for _ in range(threads)]
-        for each in runs:
-            each.result()
+        crew.run(take_turns, threads)
     noting.write()
     return next(filter(None, stops), "")
 
