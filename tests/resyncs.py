@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from billing.models import UserSubscription
 from billing.resync.run import Resync, Wish
 from billing.resync.scratch import Difference
 from billing.stripe_api import StripeTrouble, stripe_of_settings
@@ -35,6 +37,37 @@ def subscribed(stripe: StripeServer, alice: Thing) -> Thing:
 
 def brought(differences: list[Difference]) -> set[tuple[str, str]]:
     return {(each.kind, each.action) for each in differences}
+
+
+def crowd(stripe: StripeServer, count: int) -> None:
+    """So many customers, and OmniChat's users as they have to be."""
+    stripe.bulk(count)
+    subs = {each["customer"]: each for each in stripe.all("subscription")}
+    plans = {id: plan for (plan, _), id in stripe.prices.items()}
+    known = set(User.objects.values_list("id", flat=True))
+    users, rows = [], []
+    for customer in stripe.all("customer"):
+        if customer["metadata"]["userId"] in known:
+            continue
+        sub, id = subs.get(customer["id"]), customer["metadata"]["userId"]
+        users.append(
+            User(
+                id=id, email=customer["email"], stripe_customer_id=customer["id"], tier="paid" if sub else "free",
+                subscription_status="active" if sub else "inactive", subscription_id=sub["id"] if sub else None,
+            )
+        )  # fmt: skip
+        if sub:
+            item = sub["items"]["data"][0]
+            rows.append(
+                UserSubscription(
+                    id=f"s{id}", user_id=id, plan_id=plans[item["price"]["id"]], stripe_customer_id=customer["id"],
+                    stripe_subscription_id=sub["id"], status="active",
+                    current_period_start=datetime.fromtimestamp(item["current_period_start"], UTC),
+                    current_period_end=datetime.fromtimestamp(item["current_period_end"], UTC),
+                )
+            )  # fmt: skip
+    User.objects.bulk_create(users)
+    UserSubscription.objects.bulk_create(rows)
 
 
 def resync(wish: Wish | None = None) -> list[Difference]:

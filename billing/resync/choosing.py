@@ -10,7 +10,7 @@ import orjson
 from django.db import connections
 
 from billing import stripe_shapes as shapes
-from billing.resync.reading import ALL, PAYMENTS, SESSIONS, SUBSCRIPTIONS, ListTrouble, searched
+from billing.resync.reading import ALL, PAYMENTS, SESSIONS, SUBSCRIPTIONS, ListTrouble, at_once, searched
 from billing.resync.scratch import Scratch
 from billing.stripe_api import Stripe, StripeDown, StripeTrouble
 from database.identifiers import is_id
@@ -95,27 +95,33 @@ def _touched(since: datetime) -> list[str]:
 
 
 def read_accounts(stripe: Stripe, scratch: Scratch, users: list[str], advance: Callable[[int], None]) -> None:
-    """All that Stripe has of some users, into the scratch file: a handful of calls for each."""
+    """All that Stripe has of some users, into the scratch file: a handful of calls for each, of several at once."""
     for start in range(0, len(users), _PORTION):
         wanted = orjson.dumps(users[start : start + _PORTION]).decode()
         sql = "SELECT u.id, u.email, u.stripeCustomerId FROM json_each(%s) i JOIN users u ON u.id = i.value"
-        for id, email, customer in _select(sql, [wanted]):
-            if not scratch.get(f"read:{id}"):
-                _read_account(stripe, scratch, str(id), email, customer)
-                scratch.set(f"read:{id}", True)
+        rows = _select(sql, [wanted])
+        left = [row for row in rows if not scratch.get(f"read:{row[0]}")]
+        advance(len(rows) - len(left))
+        accounts = at_once(lambda row: list(_account(stripe, *row)), left)
+        for (id, *_), account in zip(left, accounts, strict=True):
+            for kind, found in account:
+                scratch.keep(kind, found)
+            scratch.set(f"read:{id}", True)
             advance(1)
 
 
-def _read_account(stripe: Stripe, scratch: Scratch, user: str, email: Any, customer: Any) -> None:
+def _account(stripe: Stripe, user: str, email: Any, customer: Any) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Objects by their kinds."""
     own = stripe.get(f"/v1/customers/{customer}") if is_id("cus", customer) else None
     found = {each["id"]: each for each in [*_customers_of(stripe, user, email), *([own] if own else [])]}
-    scratch.keep("customer", found.values())
+    yield "customer", list(found.values())
     there = [each for each in found.values() if not each.get("deleted")]
     for each in there:
-        _read(stripe, scratch, "subscription", customer=each["id"])
+        yield _listed(stripe, "subscription", customer=each["id"])
     # Of the others it is told that they are there; payments are those of the one who counts.
     for each in [own] if own in there else there if len(there) == 1 and not customer else []:
-        _read_payments(stripe, scratch, each["id"])
+        yield _listed(stripe, "session", customer=each["id"])
+        yield from _payments(stripe, each["id"])
 
 
 def _customers_of(stripe: Stripe, user: str, email: Any) -> list[dict[str, Any]]:
@@ -134,16 +140,16 @@ def _customers_of(stripe: Stripe, user: str, email: Any) -> list[dict[str, Any]]
     return [each for each in found if shapes.metadata_user(each) == user]
 
 
-def _read(stripe: Stripe, scratch: Scratch, kind: str, **by: str) -> None:
+def _listed(stripe: Stripe, kind: str, **by: str) -> tuple[str, list[dict[str, Any]]]:
     listed = _BY_KIND[kind]
-    scratch.keep(kind, stripe.list(listed.path, **by, **listed.params))
+    return kind, list(stripe.list(listed.path, **by, **listed.params))
 
 
-def _read_payments(stripe: Stripe, scratch: Scratch, customer: str) -> None:
-    for kind in ("session", "intent"):
-        _read(stripe, scratch, kind, customer=customer)
-    for intent in scratch.objects("intent", customer=customer):
+def _payments(stripe: Stripe, customer: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    intents = _listed(stripe, "intent", customer=customer)
+    yield intents
+    for intent in intents[1]:
         charge = shapes.expanded(intent.get("latest_charge")) or {}
         for kind, is_touched in (("refund", charge.get("amount_refunded")), ("dispute", charge.get("disputed"))):
             if is_touched:
-                _read(stripe, scratch, kind, payment_intent=intent["id"])
+                yield _listed(stripe, kind, payment_intent=intent["id"])

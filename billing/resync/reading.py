@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from billing import stripe_shapes as shapes
 from billing.resync.scratch import Scratch
@@ -26,6 +26,8 @@ SESSION_SECONDS = 86_400
 #: Stripe began in 2011.
 OLDEST = 1_293_840_000
 _SPLITS = 500
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 
 
 class ListTrouble(StripeTrouble):
@@ -118,6 +120,16 @@ def searched(stripe: Stripe, path: str, query: str, **params: Any) -> Iterator[l
         if asked["page"] in pages:
             raise ListTrouble(f"Stripe's search {path} repeats itself, so it would never end. Run the resync again.")
         pages.add(asked["page"])
+
+
+def at_once(work: Callable[[Given], Found], items: Iterable[Given]) -> Iterator[Found]:
+    """In their order. Where one fails, those that have not begun do not begin."""
+    with ThreadPoolExecutor(WINDOWS, thread_name_prefix="resync") as pool:
+        try:
+            yield from pool.map(work, items)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def read_lists(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -19,7 +18,7 @@ from billing.resync.choosing import MOST_SINGLY, changed_users, is_known_since, 
 from billing.resync.comparing import Comparing, read_plans
 from billing.resync.kinds import FOUND, REPAIR
 from billing.resync.plans import compare_plans
-from billing.resync.reading import DAYS_OF_PAYMENTS, INVOICES, OLDEST, WINDOWS, ListTrouble, read_all, read_lists
+from billing.resync.reading import DAYS_OF_PAYMENTS, INVOICES, OLDEST, ListTrouble, at_once, read_all, read_lists
 from billing.resync.scratch import Difference, Scratch
 from billing.resync.snapshot import Snapshot
 from billing.stripe_api import Stripe, stripe_of_settings
@@ -182,11 +181,10 @@ class Resync:
             return
         advance = _counter("Reading invoices", 0, len(wanted), progress)
         left = sorted(customer for customer in wanted if not self.scratch.get(f"invoices:{customer}"))
-        with ThreadPoolExecutor(WINDOWS) as pool:
-            for customer, invoices in zip(left, pool.map(self._invoices_of, left), strict=True):
-                self.scratch.keep("invoice", invoices)
-                self.scratch.set(f"invoices:{customer}", True)
-                advance(1)
+        for customer, invoices in zip(left, at_once(self._invoices_of, left), strict=True):
+            self.scratch.keep("invoice", invoices)
+            self.scratch.set(f"invoices:{customer}", True)
+            advance(1)
 
     def _pages_of_invoices(self) -> float:
         """About as many as it takes to list all: one invoice a month of each subscription."""

@@ -12,13 +12,13 @@ import pytest
 from billing.ledger import Entry, post
 from billing.models import BatteryTransaction, SubscriptionPlan, TransactionType, UserBattery, UserSubscription
 from billing.resync import reading, repairing, run
-from billing.resync.run import NoSuchUser, Resync, Wish
+from billing.resync.run import Resync, Wish
 from billing.resync.scratch import Busy, Scratch
 from billing.stripe_api import StripeTrouble, stripe_of_settings
 from chat.models import User
 from database.models import AuditLog
 from standins.stripe import StripeServer
-from tests.resyncs import own_folder, resync
+from tests.resyncs import crowd, own_folder, resync
 from tests.stripe_deliveries import Thing, alice, deliver
 
 __all__ = ["alice", "own_folder"]
@@ -28,37 +28,6 @@ NOW = datetime.now(UTC)
 
 class Killed(BaseException):
     """As if the process ended here."""
-
-
-def crowd(stripe: StripeServer, count: int) -> None:
-    """So many customers, and OmniChat's users as they have to be."""
-    stripe.bulk(count)
-    subs = {each["customer"]: each for each in stripe.all("subscription")}
-    plans = {id: plan for (plan, _), id in stripe.prices.items()}
-    known = set(User.objects.values_list("id", flat=True))
-    users, rows = [], []
-    for customer in stripe.all("customer"):
-        if customer["metadata"]["userId"] in known:
-            continue
-        sub, id = subs.get(customer["id"]), customer["metadata"]["userId"]
-        users.append(
-            User(
-                id=id, email=customer["email"], stripe_customer_id=customer["id"], tier="paid" if sub else "free",
-                subscription_status="active" if sub else "inactive", subscription_id=sub["id"] if sub else None,
-            )
-        )  # fmt: skip
-        if sub:
-            item = sub["items"]["data"][0]
-            rows.append(
-                UserSubscription(
-                    id=f"s{id}", user_id=id, plan_id=plans[item["price"]["id"]], stripe_customer_id=customer["id"],
-                    stripe_subscription_id=sub["id"], status="active",
-                    current_period_start=datetime.fromtimestamp(item["current_period_start"], UTC),
-                    current_period_end=datetime.fromtimestamp(item["current_period_end"], UTC),
-                )
-            )  # fmt: skip
-    User.objects.bulk_create(users)
-    UserSubscription.objects.bulk_create(rows)
 
 
 def test_hundreds_are_read_in_windows_with_few_calls_more_than_there_are_pages(stripe: StripeServer):
@@ -85,17 +54,6 @@ def test_a_list_that_repeats_itself_ends_in_an_error(stripe: StripeServer):
         resync()
     stripe.faults.clear()
     assert resync() == []
-
-
-@pytest.mark.parametrize("path", ["/v1/payment_intents", "/v1/events"])
-def test_a_list_about_some_users_that_repeats_itself_ends_in_an_error(stripe: StripeServer, alice: Thing, path: str):
-    User.objects.update(stripe_customer_id=alice["id"])
-    for _ in range(130):
-        stripe.buy_pack(alice, 500, 10, through_checkout=False)
-    stripe.fault("repeat", path=path, times=20)
-    with pytest.raises(StripeTrouble, match="repeats itself"):
-        resync(Wish(since=NOW - timedelta(hours=5)) if path == "/v1/events" else Wish(("user_alice",)))
-    stripe.faults.clear()
 
 
 def test_a_cursor_to_what_was_deleted_meanwhile_ends_in_an_error(stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
@@ -286,40 +244,6 @@ def test_all_repairs_of_a_batch_are_one_transaction(stripe: StripeServer, monkey
     assert sum(batches) == len(found) > 50 == max(batches)
     assert {(each.kind, each.action) for each in found} == {("tier_taken_down", "repaired")}
     assert stripe.calls.total() < 30
-
-
-def test_users_alone_are_asked_for_alone(stripe: StripeServer, alice: Thing):
-    crowd(stripe, 300)
-    stripe.subscribe(alice, "starter")
-    User.objects.filter(tier="paid").update(tier="free")
-    stripe.reset_calls()
-    assert {each.user_id for each in resync(Wish(("user_alice",)))} == {"user_alice"}
-    assert stripe.calls.total() < 20
-    with pytest.raises(NoSuchUser, match="user_nobody"), Resync(Wish(("user_nobody",))):
-        pass
-
-
-def test_since_costs_next_to_nothing_where_nothing_changed(stripe: StripeServer):
-    crowd(stripe, 1500)
-    User.objects.update(updated_at=NOW - timedelta(days=9))
-    UserSubscription.objects.update(updated_at=NOW - timedelta(days=9))
-    stripe.reset_calls()
-    assert resync(Wish(since=NOW - timedelta(hours=5))) == []
-    assert stripe.calls.total() <= 20
-
-
-def test_since_finds_what_changed_on_either_side(stripe: StripeServer, alice: Thing):
-    crowd(stripe, 200)
-    User.objects.filter(id__startswith="user_0").update(updated_at=NOW - timedelta(days=9))
-    UserSubscription.objects.update(updated_at=NOW - timedelta(days=9))
-    sub = stripe.subscribe(alice, "starter")
-    victim = User.objects.filter(tier="paid").first()
-    assert victim
-    User.objects.filter(pk=victim.pk).update(tier="free", updated_at=NOW)
-    stripe.refund(stripe.buy_pack(alice, 500, 100))
-    found = resync(Wish(since=NOW - timedelta(hours=5)))
-    assert {each.user_id for each in found} == {"user_alice", victim.pk}
-    assert User.objects.get(pk="user_alice").subscription_id == sub["id"]
 
 
 def test_many_subscriptions_of_one_customer_are_all_read(stripe: StripeServer, alice: Thing):
