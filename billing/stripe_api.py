@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 API_VERSION = "2026-10-28.endive"
 TIMEOUT_SECONDS = 10
 PAGE = 100
+#: Kept open, for all threads of a process.
+CONNECTIONS = 16
 _TRIES = 5
 _LONGEST_PAUSE = 8.0
 # Stripe allows 100 requests a second live and 25 in a sandbox; the app needs some of them.
@@ -164,6 +166,8 @@ def _session(base: str) -> Any:
     import requests
 
     session = requests.Session()
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
     # No proxy has any business between here and a stand-in on this machine.
     if not base.startswith("http://127.0.0.1:"):
         session.proxies.update(requests.utils.get_environ_proxies(base or "https://api.stripe.com"))

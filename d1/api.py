@@ -52,7 +52,7 @@ class Endpoint:
     api_base: str = API_BASE
     timeout: float = 35.0
     connect_timeout: float = 5.0
-    pool_size: int = 8
+    pool_size: int = 16
     attempts: int = 4
     backoff: float = 0.2
     patience: float = 3.0

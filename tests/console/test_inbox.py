@@ -17,13 +17,14 @@ from django.db import OperationalError, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing import stripe_events
+from billing import stripe_api, stripe_events
 from billing.models import BatteryTransaction, SubscriptionPlan, UserBattery
 from billing.stripe_accounts import Changes, apply_together
 from chat.models import User
 from console import inbox, inbox_handling
 from console.inbox_arrivals import arrival_of_stripe
 from console.models import InboxEvent
+from d1.api import Endpoint
 from database.models import AuditLog
 from database.transactions import run_batch
 from standins.stripe import StripeServer
@@ -116,6 +117,12 @@ def subscribed(stripe: StripeServer, *names: str) -> None:
         column = "stripe_price_id_monthly" if interval == "month" else "stripe_price_id_annual"
         SubscriptionPlan.objects.filter(pk=plan).update(**{column: price})
     keep(stripe, "invoice.paid")
+
+
+def test_each_thread_keeps_its_connections():
+    session = stripe_api._session("")
+    assert all(adapter._pool_maxsize >= inbox.THREADS for adapter in session.adapters.values())
+    assert Endpoint.pool_size >= inbox.THREADS
 
 
 def test_customers_are_worked_off_several_at_once(files: Path, stripe: StripeServer, monkeypatch: pytest.MonkeyPatch):
