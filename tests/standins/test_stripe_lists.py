@@ -148,6 +148,8 @@ def test_the_same_seed_makes_the_same_ids() -> None:
 
 
 def test_a_search_goes_by_metadata_in_pages(stripe: StripeServer, client: real.StripeClient) -> None:
+    stripe.account.clock.set(1_800_000_000)
+    stripe.account.clock._frozen = True
     alice = stripe.customer("alice@example.com", user_id="user_alice")
     made = [stripe.buy_pack(alice, 500, 10 + n)["payment_intent"] for n in range(3)]
     stripe.subscribe(alice, "starter")
