@@ -8,6 +8,7 @@ from django.db import connections
 
 from billing.ledger_audit import audit_ledgers
 from database.router import OMNICHAT
+from database.words import counted
 
 
 def audit_backup() -> list[str]:
@@ -19,4 +20,4 @@ def audit_backup() -> list[str]:
     if not drift:
         return []
     kinds = ", ".join(f"{kind}: {count:,}" for kind, count in sorted(Counter(each.kind for each in drift).items()))
-    return [f"the audit of its ledgers has {len(drift):,} findings ({kinds}), see docs/battery.md"]
+    return [f"the audit of its ledgers has {counted(len(drift), 'finding')} ({kinds}), see docs/battery.md"]

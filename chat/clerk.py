@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from database.verification import CheckFailed, Context, Finding
+from database.words import counted
 
 #: Ids in one call; Clerk takes 100 at the most.
 IDS_A_CALL = 100
@@ -86,9 +87,9 @@ def verify_users(context: Context) -> Finding:
         asked, count = asked + len(ids), count + len(unknown)
         missing += unknown[: LISTED - len(missing)]
         context.watch(len(ids))
-    lines = [f"Clerk knows {asked - count:,} of {asked:,} users."]
+    lines = [f"Clerk knows {asked - count:,} of {counted(asked, 'user')}."]
     lines += [f"  unknown to Clerk: {each}" for each in missing[: context.limit]]
-    problem = f"{count:,} users do not exist at Clerk" if count else None
+    problem = f"{counted(count, 'user does', 'users do')} not exist at Clerk" if count else None
     return Finding({"clerk": {"asked": asked, "missing": missing, "missing_count": count}}, lines, problem)
 
 

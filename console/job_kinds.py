@@ -12,6 +12,7 @@ from chat.usage import summarize_usage, yesterday
 from console import schedule
 from console.job_pruning import prune
 from console.jobs import Failure, Run, kind
+from database.words import counted
 
 
 @kind("battery.allowance", title="Daily allowance", permission="console.change_job")
@@ -28,11 +29,11 @@ def allowance(run: Run) -> dict[str, Any]:
 
     given = give_allowances(day, by=run.actor or "schedule", advance=advance)
     for missed, users in sorted(given.missed.items()):
-        run.log(f"{missed} was missed by {users:,} users: give it by reset_daily_battery --date {missed}")
+        run.log(f"{missed} was missed by {counted(users, 'user')}: give it by reset_daily_battery --date {missed}")
     if given.problems:
         for problem in given.problems[:100]:
             run.log(problem)
-        raise Failure(f"{len(given.problems):,} users could not be credited; the first: {given.problems[0]}")
+        raise Failure(f"{counted(len(given.problems), 'user')} could not be credited; the first: {given.problems[0]}")
     return {"date": str(day), "credited": given.credited, "units": given.units, "given_before": given.given}
 
 

@@ -16,6 +16,7 @@ from console.models.staff import HEAD, StaffEvent
 from console.models.summary import Summary
 from database.router import CONSOLE
 from database.verification import Context, Finding, register_check
+from database.words import counted
 
 By = AbstractBaseUser | AnonymousUser | None
 #: Broken links that are listed; all are counted.
@@ -96,7 +97,7 @@ def verify_chain() -> Chain:
         number, chain.last = event.place, event.seal
         chain.events += 1
     if outside := StaffEvent.objects.using(CONSOLE).filter(number=None).count():
-        chain.tell(f"{outside} events were never sealed: they were written past the console")
+        chain.tell(f"{counted(outside, 'event was', 'events were')} never sealed: written past the console")
     _compare_head(chain, head, number, is_there=found is not None)
     return chain
 

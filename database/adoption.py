@@ -15,6 +15,7 @@ from database.rehearsal import copy_of_schema
 from database.schema import Schema, read_schema
 from database.sql import words
 from database.transactions import StatementFailed, Step, run_as_one
+from database.words import counted
 
 #: What the runner mends by itself whenever it writes.
 _RUNNERS_OWN = "schema_version"
@@ -88,8 +89,7 @@ def refusal(adoption: Adoption) -> str:
         if adoption.mendable
         else "--mend cannot add what is lacking: it is changed by hand."
     )
-    differences = "1 difference" if count == 1 else f"{count} differences"
-    return f"The database is not what 1 to {last} make, {differences}: {listed}. {' '.join(ways)}"
+    return f"The database is not what 1 to {last} make, {counted(count, 'difference')}: {listed}. {' '.join(ways)}"
 
 
 def _lacking(migrations: Sequence[Migration], live: Schema) -> list[Difference]:

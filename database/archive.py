@@ -27,6 +27,7 @@ from database.archive_errors import Damaged, MissingMember, NewerFormat, NotABac
 from database.archive_format import CONSOLE, FORMAT, MANIFEST, SCHEMA, SEQUENCE, TABLE, VIRTUAL, Member
 from database.archive_stream import ArchiveStream
 from database.archive_values import decoded
+from database.words import counted
 
 Source = Path | Callable[[], IO[bytes]]
 _READ_BYTES = 512 * 1024
@@ -87,7 +88,7 @@ class Archive:
             count += len(rows)
             yield rows
         if count != found.rows:
-            raise Damaged(f"{found.member} has {count:,} rows, and the manifest says {found.rows:,}.")
+            raise Damaged(f"{found.member} has {counted(count, 'row')}, and the manifest says {found.rows:,}.")
 
     def schema_sql(self) -> str:
         """The text of schema.sql, for people."""

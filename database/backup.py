@@ -27,6 +27,7 @@ from database.backup_files import Backups, NameTaken
 from database.backup_sqlite import BackupError, sqlite_source
 from database.backup_tables import Contents, Shape
 from database.transactions import is_d1
+from database.words import counted
 
 #: Sent when a backup was made, verified or removed: `action` ("make", "verify", "remove") and `record`, a map.
 backup_done = Signal()
@@ -151,7 +152,7 @@ class Backup:
     def _manifest(self, contents: Contents, rows: dict[str, int]) -> dict[str, Any]:
         source = self.source
         large = [
-            f"{name} has {count:,} rows of more than 2,000,000 bytes, which D1 does not take back."
+            f"{name} has {counted(count, 'row')} of more than 2,000,000 bytes, which D1 does not take back."
             for name, count in self.writer.oversized.items()
         ]
         return {

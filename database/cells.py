@@ -83,7 +83,8 @@ def number(unit: str = "", *, signed: bool = False) -> Show:
         if isinstance(value, bool) or not isinstance(value, int):
             return odd(value, "no whole number")
         digits = f"{value:+,}" if signed and value else f"{value:,}"
-        return format_html('<span class="number">{} <span class="unit">{}</span></span>', digits, unit)
+        word = unit.removesuffix("s") if value in (1, -1) else unit
+        return format_html('<span class="number">{} <span class="unit">{}</span></span>', digits, word)
 
     return show
 

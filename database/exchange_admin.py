@@ -22,6 +22,7 @@ from database.failures import sentence
 from database.import_writes import ImportStopped, write_import
 from database.imports import Preview, preview
 from database.router import OMNICHAT
+from database.words import counted
 
 #: Changes and problems that a preview lists; all are counted.
 LISTED = 200
@@ -182,7 +183,9 @@ class ExchangeMixin(Base):
             raise import_files.BadFile(EXPIRED) from None
         done = write_import(resource, found, by=request.user)  # type: ignore[arg-type]
         self._tell(request, "import", **_counts(found))
-        messages.success(request, f"{done:,} rows of {found.file_name} were written.")
+        messages.success(
+            request, f"{counted(done, 'row')} of {found.file_name} {'was' if done == 1 else 'were'} written."
+        )
         return HttpResponseRedirect(self._url("changelist"))
 
     # Both

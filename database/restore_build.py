@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from database.soundness import damage
+from database.words import counted
 
 #: The file that a restore makes beside a SQLite database; a killed restore leaves it, the next one takes it away.
 SUFFIX = ".restoring"
@@ -113,7 +114,8 @@ def check(database: sqlite3.Connection, contents: Contents) -> list[str]:
         (found,) = database.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()  # noqa: S608
         if found != expected:
             text = (
-                f"The backup says {expected:,} rows of {table}, and has {found:,}: it is damaged. Nothing was touched."
+                f"The backup says {counted(expected, 'row')} of {table}, and has {found:,}: it is "
+                "damaged. Nothing was touched."
             )
             raise RestoreError(text)
     if found := damage(database.execute, "quick_check", 1):
@@ -133,7 +135,8 @@ def violations(database: sqlite3.Connection, tables: Iterable[str] = ()) -> Iter
     wanted = {table.lower() for table in tables}
     for table, parent, count in rows:
         if not wanted or wanted & {table.lower(), parent.lower()}:
-            yield f"{count:,} rows of {table} point to rows of {parent} that are not there"
+            point = counted(count, f"row of {table} points", f"rows of {table} point")
+            yield f"{point} to rows of {parent} that are not there"
 
 
 def is_internal(name: str) -> bool:

@@ -12,6 +12,7 @@ from database.restore_delivery import DEFER, Delivery, drop, requests, stage
 from database.restore_marker import MARKER
 from database.restore_order import order_of, parents_of
 from database.transactions import Step
+from database.words import counted
 
 #: wrangler's record of migrations: a backup that lacks it leaves it.
 WRANGLERS = "d1_migrations"
@@ -119,8 +120,8 @@ class D1Restore:
                 (counts[table],) = cursor.fetchone()
             if counts[table] != expected:
                 raise RestoreError(
-                    f"{table} has {counts[table]:,} rows and the backup has {expected:,}: somebody else wrote to the "
-                    "database during the restore. Stop the app, then restore again."
+                    f"{table} has {counted(counts[table], 'row')} and the backup has {expected:,}: somebody "
+                    "else wrote to the database during the restore. Stop the app, then restore again."
                 )
         return counts
 
@@ -145,5 +146,6 @@ def refuse_what_d1_cannot_hold(build: sqlite3.Connection, violated: list[str]) -
         (count,) = build.execute(f"SELECT count(*) FROM {quoted(table)} WHERE {size} > 2000000").fetchone()  # noqa: S608
         if count:
             raise RestoreError(
-                f"{count:,} rows of {table} are larger than the 2 MB that D1 takes. Nothing was touched."
+                f"{counted(count, 'row')} of {table} {'is' if count == 1 else 'are'} larger than the 2 "
+                "MB that D1 takes. Nothing was touched."
             )

@@ -14,6 +14,7 @@ from database.restore_build import RestoreError, Watch, columns_of, quoted
 from database.restore_delivery import DEFER, Delivery, drop, stage_rows
 from database.restore_order import order_of, parents_of
 from database.transactions import Step
+from database.words import counted
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class SomeTables:
             )
             if count:
                 raise RestoreError(
-                    f"{count:,} rows of {child.table} point to rows of {table} that the backup does not have: restore "
+                    f"{counted(count, 'row')} of {child.table} {'points' if count == 1 else 'point'} to "
+                    f"rows of {table} that the backup does not have: restore "
                     f"{child.table} together with it (--tables). Nothing was touched."
                 )
 

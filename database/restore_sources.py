@@ -24,6 +24,7 @@ from database.foreign_dumps import (
 from database.migrations import read_migrations
 from database.restore_archive import fill_from_archive
 from database.restore_build import Contents, RestoreError, Watch
+from database.words import counted
 
 #: The newest backup in the storage.
 LATEST = "latest"
@@ -56,7 +57,7 @@ class Backup:
 
     def __str__(self) -> str:
         made = self.archive.manifest.get("created_at", "")
-        return f"the backup {self.name}{f' of {made}' if made else ''} ({self.rows:,} rows)"
+        return f"the backup {self.name}{f' of {made}' if made else ''} ({counted(self.rows, 'row')})"
 
     @property
     def has_schema(self) -> bool:

@@ -19,6 +19,7 @@ from database.oddities import Extent, Oddity, count_oddities, count_rows, look_c
 from database.schema import Schema, read_schema
 from database.soundness import damage, damage_of_d1
 from database.transactions import is_d1
+from database.words import counted
 
 #: So many violations of foreign keys are listed; all are counted.
 SHOWN_VIOLATIONS = 100
@@ -235,4 +236,6 @@ def _verify_keys(result: Verification, connection: BaseDatabaseWrapper) -> None:
             result.violations = cursor.fetchone()[0]
     if result.violations:
         pairs = sorted({f"{each['table']} to {each['parent']}" for each in result.violating})
-        result.problems.append(f"{result.violations:,} rows point to rows that are not there ({', '.join(pairs)})")
+        result.problems.append(
+            f"{counted(result.violations, 'row points', 'rows point')} to rows that are not there ({', '.join(pairs)})"
+        )

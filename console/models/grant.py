@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from billing.models import TransactionType
+from database.words import counted
 
 
 def staff_key() -> Any:
@@ -127,7 +128,7 @@ class Grant(models.Model):
         constraints = (models.CheckConstraint(condition=Q(units__gt=0), name="grant_gives_units"),)
 
     def __str__(self) -> str:
-        return f"{self.units:,} units for {self.email or self.user_id}"
+        return f"{counted(self.units, 'unit')} for {self.email or self.user_id}"
 
     def get_absolute_url(self) -> str:
         return reverse("admin:console_grant_change", args=(self.pk,))

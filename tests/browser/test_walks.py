@@ -140,7 +140,7 @@ def test_an_import_is_shown_before_it_is_made(
     expect(page.locator(".changes ins")).to_have_text("Imported Name")
     picture(page, "import")
     page.get_by_role("button", name="Make these changes").click()
-    expect(page.get_by_role("status").first).to_contain_text("1 rows of names.csv were written")
+    expect(page.get_by_role("status").first).to_contain_text("1 row of names.csv was written")
     open_account(page, account[1])
     expect(page.get_by_label("Name", exact=True)).to_have_value("Imported Name")
 

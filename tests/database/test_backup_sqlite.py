@@ -219,7 +219,7 @@ def test_a_row_that_d1_would_not_take_is_told(database: sqlite3.Connection, back
     database.execute("INSERT INTO t VALUES (?), ('small')", ["x" * 2_100_000])
     with backed_up() as archive:
         assert archive.manifest["warnings"] == [
-            "t has 1 rows of more than 2,000,000 bytes, which D1 does not take back."
+            "t has 1 row of more than 2,000,000 bytes, which D1 does not take back."
         ]
 
 

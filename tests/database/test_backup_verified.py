@@ -108,8 +108,8 @@ def test_a_ledger_and_keys_that_were_wrong_are_told_of_a_backup_that_is_faithful
     done = manage("verify_backup", "latest", "--json", "--storage", str(tmp_path / "kept"))
     told = json.loads(done.stdout)
     assert (done.returncode, told["ok"], told["restorable"]) == (1, False, True)
-    assert "1 rows of conversations point to rows of users that are not there" in told["error"]
-    assert "audit of its ledgers has 1 findings" in told["error"]
+    assert "1 row of conversations points to rows of users that are not there" in told["error"]
+    assert "audit of its ledgers has 1 finding " in told["error"]
     listed = json.loads(manage("list_backups", "--json", "--storage", str(tmp_path / "kept")).stdout)
     assert listed["backups"][0]["verified_at"] is not None
 

@@ -134,7 +134,7 @@ def test_an_import_is_shown_then_made(client, sam, people, told):
     assert "<ins>&lt;b&gt;Alicia</ins>" in text
     assert User.objects.get(pk="user_alice").name == "Alice"
     done = client.post(reverse(IMPORT), {"token": token_of(page)}, follow=True)
-    assert "1 rows of users.csv were written." in done.content.decode()
+    assert "1 row of users.csv was written." in done.content.decode()
     assert User.objects.get(pk="user_alice").name == "<b>Alicia"
     assert AuditLog.objects.get().metadata["by"]["username"] == "sam"
     assert [(action, detail["changes"]) for action, _, detail in told] == [("preview import", 1), ("import", 1)]

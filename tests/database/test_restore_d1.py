@@ -208,7 +208,7 @@ def test_what_d1_cannot_hold_is_told_before_anything_is_touched(d1_engine: Engin
     d1_engine.execute("CREATE TABLE there (n)")
     scripts = {
         "larger than the 2 MB": "CREATE TABLE t (a TEXT); INSERT INTO t VALUES (printf('%.*c', 2000001, 'x'));",
-        "point to rows of p": "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p REFERENCES p);"
+        "points to rows of p": "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p REFERENCES p);"
         "INSERT INTO c VALUES (5);",
         "101 columns": f"CREATE TABLE t ({', '.join(f'c{n}' for n in range(101))});",
     }
@@ -256,7 +256,7 @@ def test_one_table_is_replaced_without_the_rows_that_hang_on_it(d1_engine: Engin
 
 def test_rows_that_would_hang_in_the_air_stop_it(d1_engine: Engine, users: Path) -> None:
     d1_engine.execute(*PARENTS, "INSERT INTO users VALUES ('z', 'z@x', 'free')", "INSERT INTO notes VALUES (1, 'z')")
-    with pytest.raises(RestoreError, match="1 rows of notes point to rows of users"):
+    with pytest.raises(RestoreError, match="1 row of notes points to rows of users"):
         restore(users, tables=["users"])
     assert d1_engine.execute("SELECT id FROM users")[0] == [["z"]]
     assert restore(users, tables=["users", "notes"]).tables == {"notes": 0, "users": 2}

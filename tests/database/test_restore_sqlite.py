@@ -225,7 +225,7 @@ def test_some_tables_go_while_others_read_and_write(restore: Callable[..., Any],
 
 def test_a_table_that_others_need_more_of_is_refused(restore: Callable[..., Any], target: Path, backup: Path) -> None:
     make(target, PARENTS + "INSERT INTO users VALUES ('carol', 'now'); INSERT INTO conversations VALUES (9, 'carol');")
-    with pytest.raises(RestoreError, match="1 rows of conversations point to rows of users that are not there"):
+    with pytest.raises(RestoreError, match="1 row of conversations points to rows of users that are not there"):
         restore(backup, tables=["users"])
     assert querying(target)("SELECT name FROM users") == [("now",)]
     assert restore(backup, tables=["users", "conversations"]).tables == {"users": 2, "conversations": 1}
@@ -249,5 +249,5 @@ def test_rows_that_point_nowhere_are_restored_and_told(
     with closing(made(PARENTS + "INSERT INTO conversations VALUES (1, 'nobody');")) as database:
         path = pack(database, tmp_path / "odd.tar.zst")
     done = restore(path)
-    assert any("1 rows of conversations point to rows of users" in remark for remark in done.remarks)
+    assert any("1 row of conversations points to rows of users" in remark for remark in done.remarks)
     assert querying(target)("SELECT count(*) FROM conversations") == [(1,)]

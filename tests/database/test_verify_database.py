@@ -80,7 +80,7 @@ def test_each_problem_exits_1_and_is_in_the_sentence(command: Command, run: Any)
         ("conversations", "createdAt", 1)
     ]
     assert [each["user"] for each in found["mismatches"]] == ["user_1"]
-    for words in ("users: missing: column avatarUrl: TEXT", "0002", "1 rows point", "1 values", "disagree: 1"):
+    for words in ("users: missing: column avatarUrl: TEXT", "0002", "1 row points", "1 values", "disagree: 1"):
         assert words in found["error"]
 
 

@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 from billing.ledger_audit import Audit, audit_ledgers, mend
 from billing.ledger_chain import Finding
 from database.commands import OperatorCommand, Report
+from database.words import counted
 
 
 class Command(OperatorCommand):
@@ -35,11 +36,14 @@ class Command(OperatorCommand):
 
 def _counts(audit: Audit, left: list[Finding]) -> str:
     fixed = len(audit.drift) - len(left)
-    return f"{audit.users:,} users, {audit.rows:,} entries: {fixed:,} findings fixed, {len(left):,} left."
+    return (
+        f"{counted(audit.users, 'user')}, {counted(audit.rows, 'entry', 'entries')}: "
+        f"{counted(fixed, 'finding')} fixed, {len(left):,} left."
+    )
 
 
 def _error(left: list[Finding]) -> str | None:
     if not left:
         return None
     kinds = ", ".join(f"{kind}: {count:,}" for kind, count in sorted(Counter(each.kind for each in left).items()))
-    return f"{len(left):,} findings ({kinds}). docs/battery.md tells what each means and what to do."
+    return f"{counted(len(left), 'finding')} ({kinds}). docs/battery.md tells what each means and what to do."

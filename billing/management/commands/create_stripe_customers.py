@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from billing.customers import create_customers
 from billing.stripe_api import StripeTrouble, stripe_of_settings
 from database.commands import OperatorCommand, Report
+from database.words import counted
 
 
 class Command(OperatorCommand):
@@ -30,13 +31,15 @@ class Command(OperatorCommand):
         data = {"created": made.created, "linked": made.linked, "lacking": made.lacking, "problems": made.problems}
         for problem in made.problems:
             self.remark(problem)
-        counts = f"{made.lacking:,} users had no customer: {made.created:,} made, {made.linked:,} found and linked."
+        counts = (
+            f"{counted(made.lacking, 'user')} had no customer: {made.created:,} made, {made.linked:,} found and linked."
+        )
         return Report(data, counts, _error(options["dry_run"], made.lacking, made.problems))
 
 
 def _error(dry_run: bool, lacking: int, problems: list[str]) -> str | None:
     if problems:
-        return f"{len(problems):,} users got no customer; the first: {problems[0]}"
+        return f"{counted(len(problems), 'user')} got no customer; the first: {problems[0]}"
     if dry_run and lacking:
-        return f"{lacking:,} users have no Stripe customer."
+        return f"{counted(lacking, 'user has', 'users have')} no Stripe customer."
     return None

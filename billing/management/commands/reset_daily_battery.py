@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 
 from billing.allowance import Allowances, give_allowances, today
 from database.commands import OperatorCommand, Report
+from database.words import counted
 
 
 def past_day(text: str) -> date:
@@ -35,7 +36,9 @@ class Command(OperatorCommand):
                 day, by="reset_daily_battery", advance=lambda users: bar.advance(bar.task_ids[0], users)
             )
         for missed, users in sorted(given.missed.items()):
-            self.remark(f"{missed} was missed by {users:,} users: give it by reset_daily_battery --date {missed}")
+            self.remark(
+                f"{missed} was missed by {counted(users, 'user')}: give it by reset_daily_battery --date {missed}"
+            )
         for problem in given.problems:
             self.remark(problem)
         return Report(_data(given), _counts(given), _error(given))
@@ -55,7 +58,8 @@ def _data(given: Allowances) -> dict[str, Any]:
 
 def _counts(given: Allowances) -> str:
     return (
-        f"{given.day}: {given.units:,} units to {given.credited:,} users; {given.given:,} had theirs before, "
+        f"{given.day}: {counted(given.units, 'unit')} to {counted(given.credited, 'user')}; "
+        f"{given.given:,} had theirs before, "
         f"{given.nothing:,} have no allowance."
     )
 
@@ -63,4 +67,4 @@ def _counts(given: Allowances) -> str:
 def _error(given: Allowances) -> str | None:
     if not given.problems:
         return None
-    return f"{len(given.problems):,} users could not be credited; the first: {given.problems[0]}"
+    return f"{counted(len(given.problems), 'user')} could not be credited; the first: {given.problems[0]}"

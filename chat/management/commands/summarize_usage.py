@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 
 from chat.usage import Summaries, summarize_usage, yesterday
 from database.commands import OperatorCommand, Report
+from database.words import counted
 
 
 def begun_day(text: str) -> date:
@@ -45,6 +46,7 @@ class Command(OperatorCommand):
 
 def _counts(found: Summaries) -> str:
     return (
-        f"{found.days:,} days with calls, {found.rows:,} rows: {found.added:,} added, {found.corrected:,} corrected, "
+        f"{counted(found.days, 'day')} with calls, {counted(found.rows, 'row')}: "
+        f"{found.added:,} added, {found.corrected:,} corrected, "
         f"{found.removed:,} double ones removed."
     )

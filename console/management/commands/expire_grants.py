@@ -7,6 +7,7 @@ from typing import Any
 from console import grant_reversal, grants, jobs
 from console.models import JobState
 from database.commands import OperatorCommand, Report
+from database.words import counted
 
 
 class Command(OperatorCommand):
@@ -20,6 +21,9 @@ class Command(OperatorCommand):
             )
         done = {"expired": 0, "units": 0, **(job.result or {})}
         data = {**done, "resumed": resumed}
-        counts = f"{done['expired']:,} grants expired, {done['units']:,} units were taken back; {resumed:,} resumed."
+        counts = (
+            f"{counted(done['expired'], 'grant')} expired, {counted(done['units'], 'unit')} taken "
+            f"back; {resumed:,} resumed."
+        )
         error = None if job.state == JobState.DONE else job.error or "It was stopped: run it again."
         return Report(data, counts, error)

@@ -18,6 +18,7 @@ from console.models import Grant
 from database.commands import OperatorCommand, Report
 from database.failures import sentence
 from database.router import CONSOLE, OMNICHAT
+from database.words import counted
 
 #: Characters of a key and of a ticket.
 LONGEST = 100
@@ -126,4 +127,6 @@ def _report(grant: Grant, user: recipients.Recipient, outcome: Outcome | None, t
     else:
         error = f"It is {grant.get_state_display().lower()}: {grant.problem or grant.decision or 'see the grant.'}"
     again = "" if outcome and outcome.is_posted else ", as before"
-    return Report(data, f"{grant.units:,} units to {user.email or user.id}{again}. Balance {balance:,}.", error)
+    return Report(
+        data, f"{counted(grant.units, 'unit')} to {user.email or user.id}{again}. Balance {balance:,}.", error
+    )

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from billing.stripe_api import StripeTrouble
 from console import inbox
 from database.commands import OperatorCommand, Report
+from database.words import counted
 
 
 class Command(OperatorCommand):
@@ -52,7 +53,11 @@ def _counts(data: dict[str, int]) -> str:
 
 def _error(worked: inbox.Worked, data: dict[str, int]) -> str | None:
     if worked.stopped:
-        return f"{worked.stopped} {data['waiting']:,} events wait, and are tried again."
+        return (
+            f"{worked.stopped} {counted(data['waiting'], 'event waits, and is', 'events wait, and are')} tried again."
+        )
     if data["failed"] or data["parked"]:
-        return f"{data['failed']:,} events failed, {data['parked']:,} were parked: the inbox in the console says why."
+        return (
+            f"{counted(data['failed'], 'event')} failed, {data['parked']:,} parked: the inbox in the console says why."
+        )
     return None

@@ -17,6 +17,7 @@ from billing.resync.scratch import Difference
 from console.models import ResyncRun, ResyncState
 from console.resync import TROUBLE, looked_at, perform
 from database.commands import OperatorCommand, Report
+from database.words import counted
 
 _AGO = re.compile(r"(\d{1,6})\s*([mhd])", re.ASCII)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -79,7 +80,9 @@ class Command(OperatorCommand):
             if not sys.stdin.isatty():
                 return False
             bar.stop()
-            self.stderr.write(f"{repairs:,} differences are to be mended. Type yes to go on: ", ending="")
+            self.stderr.write(
+                f"{counted(repairs, 'difference is', 'differences are')} to be mended. Type yes to go on: ", ending=""
+            )
             return self._confirmed()
 
         return ask
@@ -100,8 +103,8 @@ def _report(wish: Wish, run: ResyncRun, found: list[Difference]) -> Report:
         lines.append(f"… and {len(found) - _PRINTED:,} more: --json has all, and so have Findings in the console.")
     lines.append(looked_at(run))
     counts = (
-        f"{run.compared:,} users compared by {run.calls:,} calls: {len(found):,} differences, {run.applied:,} mended, "
-        f"{run.left:,} left for a person."
+        f"{counted(run.compared, 'user')} compared by {counted(run.calls, 'call')}: "
+        f"{counted(len(found), 'difference')}, {run.applied:,} mended, {run.left:,} left for a person."
     )
     return Report(data, counts, _error(wish, run, found), lines)
 
@@ -116,7 +119,8 @@ def _error(wish: Wish, run: ResyncRun, found: list[Difference]) -> str | None:
     if run.state == ResyncState.WAITING:
         return f"{open_:,} differences can be mended, which is more than {MANY}: add --no-input to mend them all."
     if wish.dry_run and found:
-        return f"{len(found):,} differences were found, and nothing was written."
+        return f"{counted(len(found), 'difference was', 'differences were')} found, and nothing was written."
     if open_ and settings.STRIPE_EFFECTS == "observe":
-        return f"{open_:,} differences can be mended, but STRIPE_EFFECTS is observe: nothing was written."
-    return f"{run.left:,} differences are left for a person: see Findings in the console." if run.left else None
+        return f"{counted(open_, 'difference')} can be mended, but STRIPE_EFFECTS is observe: nothing was written."
+    left = counted(run.left, "difference is", "differences are")
+    return f"{left} left for a person: see Findings in the console." if run.left else None

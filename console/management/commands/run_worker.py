@@ -12,6 +12,7 @@ from console.models import Job, JobState
 from console.worker import THREADS, Worker, work_off_all
 from database.commands import OperatorCommand, Report
 from database.router import CONSOLE
+from database.words import counted
 
 
 class Command(OperatorCommand):
@@ -31,9 +32,9 @@ class Command(OperatorCommand):
         failed = ended.filter(state=JobState.FAILED).count()
         data = {"worked": worked, "failed": failed}
         # A service that is ended by hand has not failed for what its jobs did.
-        told = f"{failed:,} jobs failed; their pages say why."
+        told = f"{counted(failed, 'job')} failed; {'its page says' if failed == 1 else 'their pages say'} why."
         error = told if failed and options["until_empty"] else None
-        return Report(data, f"{worked:,} jobs worked off, {failed:,} failed meanwhile.", error)
+        return Report(data, f"{counted(worked, 'job')} worked off, {failed:,} failed meanwhile.", error)
 
     def _work(self, threads: int) -> int:
         worker = Worker(threads)

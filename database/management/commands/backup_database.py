@@ -15,6 +15,7 @@ from database.backup_sqlite import BackupError
 from database.commands import OperatorCommand, Report
 from database.failures import sentence
 from database.router import OMNICHAT
+from database.words import counted
 
 
 class Command(OperatorCommand):
@@ -51,7 +52,7 @@ class Command(OperatorCommand):
 
 def _report(record: dict[str, Any], place: str) -> Report:
     counts = (
-        f"{record['backup']} in {place}: {len(record['tables'])} tables, {record['rows']:,} rows, "
+        f"{record['backup']} in {place}: {counted(len(record['tables']), 'table')}, {counted(record['rows'], 'row')}, "
         f"{record['bytes']:,} bytes. verify_backup tells whether it can be restored."
     )
     return Report({**record, "storage": place}, counts)

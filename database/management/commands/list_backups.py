@@ -12,6 +12,7 @@ from django.core.management.base import CommandParser
 from database.backup_files import backups_at
 from database.backup_sqlite import BackupError
 from database.commands import OperatorCommand, Report
+from database.words import counted
 
 
 class Command(OperatorCommand):
@@ -31,7 +32,7 @@ class Command(OperatorCommand):
         shown = [{**record, "age_seconds": int(_age(record, now).total_seconds())} for record in records]
         data = {"backups": shown, "unrecorded": unrecorded, "storage": backups.place.text}
         size = sum(record["bytes"] for record in records)
-        counts = f"{len(records)} backups in {backups.place.text}, {_size(size)}."
+        counts = f"{counted(len(records), 'backup')} in {backups.place.text}, {_size(size)}."
         return Report(data, counts, lines=list(_lines(records, unrecorded, now)))
 
 

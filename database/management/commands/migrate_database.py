@@ -18,6 +18,7 @@ from database.migrations import Migration, MigrationError, read_migrations
 from database.migrator import Migrator, Outcome, Plan
 from database.read_only import read_only
 from database.router import OMNICHAT
+from database.words import counted
 
 #: --adopt without a number.
 WRANGLERS = -1
@@ -150,5 +151,8 @@ def _planned(plan: Plan) -> Report:
     lines += [f"Warning: {each}" for each in plan.hazards]
     lines += [f"{each} is recorded without a checksum, which a run fills in." for each in plan.unfilled]
     verb = "apply" if plan.up else "revert"
-    counts = f"{len(files)} to {verb}, {len(plan.hazards)} warnings; version {plan.log.version}. Nothing was written."
+    counts = (
+        f"{len(files)} to {verb}, {counted(len(plan.hazards), 'warning')}; version "
+        f"{plan.log.version}. Nothing was written."
+    )
     return Report(data, counts, lines=lines)

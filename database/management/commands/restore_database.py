@@ -27,6 +27,7 @@ from database.restore_target import connect_to
 from database.router import OMNICHAT
 from database.time_travel import plan, travel
 from database.verification import verify_schema
+from database.words import counted
 
 _NOTHING: dict[str, Any] = {"restored": {}, "rows": 0}
 
@@ -141,7 +142,10 @@ class Command(OperatorCommand):
         problems = [*found.problems, *problems]
         problem = f"It is back, and {'; '.join(problems)}." if problems else None
         return Report(
-            data, f"{len(found.tables)} tables, {rows:,} rows as of {journey.when}.", problem, _lines(missing)
+            data,
+            f"{counted(len(found.tables), 'table')}, {counted(rows, 'row')} as of {journey.when}.",
+            problem,
+            _lines(missing),
         )
 
 
@@ -164,12 +168,11 @@ def _report(done: Restored, missing: list[Missing], applied: int, problems: list
         "not_applied": problems,
     }
     kept = f" The old file is {done.kept}." if done.kept else ""
-    counts = f"{len(done.tables)} tables, {rows:,} rows restored.{kept}"
+    counts = f"{counted(len(done.tables), 'table')}, {counted(rows, 'row')} restored.{kept}"
     if missing:
-        rest = f"{applied} of {len(missing):,} missing effects applied again." if applied else ""
-        counts += (
-            f" {rest or f'{len(missing):,} effects are missing: restore_database --apply-again makes them again.'}"
-        )
+        lacking = counted(len(missing), "effect is", "effects are")
+        rest = f"{lacking} missing: restore_database --apply-again makes {'it' if len(missing) == 1 else 'them'} again."
+        counts += f" {f'{applied} of {len(missing):,} missing effects applied again.' if applied else rest}"
     error = f"{counts} {'; '.join(problems)}" if problems else None
     return Report(data, counts, error, _lines(missing))
 

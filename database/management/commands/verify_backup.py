@@ -12,6 +12,7 @@ from database.backup_files import backups_at
 from database.backup_sqlite import BackupError
 from database.backup_verification import Verified, verify_backup, verify_file
 from database.commands import OperatorCommand, Report
+from database.words import counted
 
 
 class Command(OperatorCommand):
@@ -51,7 +52,9 @@ def _report(found: Verified) -> Report:
         "problems": problems,
         "kind": found.kind,
     }
-    counts = f"OK: {len(found.tables)} tables, {found.rows:,} rows come back as they were backed up."
+    counts = (
+        f"OK: {counted(len(found.tables), 'table')}, {counted(found.rows, 'row')} come back as they were backed up."
+    )
     if not problems:
         return Report(data, counts)
     sentence = "; ".join(problems)

@@ -17,6 +17,7 @@ from database.migrations import MigrationError, read_migrations
 from database.read_only import read_only
 from database.router import OMNICHAT
 from database.verification import CheckFailed, Verification, verify
+from database.words import counted
 
 
 class Command(OperatorCommand):
@@ -87,7 +88,7 @@ def _error(found: Verification) -> str | None:
 def _counts(found: Verification) -> str:
     rows = sum(found.tables.values())
     return (
-        f"OK: version {found.schema_version}, {len(found.tables)} tables, {rows:,} rows, no drift, "
+        f"OK: version {found.schema_version}, {counted(len(found.tables), 'table')}, {counted(rows, 'row')}, no drift, "
         "no broken key, no odd value."
     )
 
@@ -95,7 +96,7 @@ def _counts(found: Verification) -> str:
 def _lines(found: Verification, limit: int) -> Iterator[str]:
     width = max((len(name) for name in found.tables), default=0)
     for name, count in found.tables.items():
-        yield f"{name.ljust(width)}  {count:>12,} rows"
+        yield f"{name.ljust(width)}  {count:>12,} {'row' if count == 1 else 'rows'}"
     yield from _section("Drift", [str(each) for each in found.schema.drift], limit)
     yield from _section("More than the migrations make, which is no error", map(str, found.schema.more), limit)
     yield from _section("Not recorded as applied", map(str, found.pending), limit)
