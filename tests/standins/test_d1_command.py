@@ -99,7 +99,7 @@ def test_killing_its_python_ends_the_server_the_engine_and_the_folder() -> None:
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        url, directory = process.stdout.readline().split()
+        url, directory = process.stdout.readline().rstrip().split(" ", 1)
         process.kill()
     wait_until(lambda: not Path(directory).exists() and not is_up(url))
     # The server removes the folder shortly before it ends.
