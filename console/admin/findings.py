@@ -30,7 +30,9 @@ from console import resync
 from console.changelist import OwnFiltersMixin, ReadOnlyMixin, login
 from console.models import Finding, FindingState, ResyncRun, ResyncState, StaffEvent
 from console.models.finding import UNSETTLED
+from console.stripe_pages import money
 from database import cells
+from database.words import counted
 
 #: Users that may be named in the form.
 MOST_USERS = 1000
@@ -332,7 +334,7 @@ def in_short(finding: Finding, value: Any, most: int) -> cells.Shown:
     if value is None:
         return cells.EMPTY
     if type(value) is int:
-        return cells.cents(value) if finding.kind == "plan_amount_differs" else cells.units(value)
+        return money(value, "usd") if finding.kind == "plan_amount_differs" else counted(value, "unit")
     if isinstance(value, str) and _MOMENT.fullmatch(value):
         return cells.moment(datetime.fromisoformat(value))
     text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
