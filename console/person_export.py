@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 
 from chat.models import User
-from console.contents import checked
+from console.contents import RIGHT, checked
 from console.jobs import Failure, Run, kind, periodic, start
 from console.models import Job, JobState, StaffEvent
 from console.models.job import ENDED
@@ -38,7 +38,7 @@ def storage() -> Storage:
 
 
 def ask(user_id: str, *, by: Login, reason: str) -> Job:
-    """Begin an export, in which messages are. One that is not over yet is the same one.
+    """Begin an export, with what messages say for who may read it. One that is not over yet is the same one.
 
     Raises PermissionDenied, and ReasonRefused.
     """
@@ -47,8 +47,9 @@ def ask(user_id: str, *, by: Login, reason: str) -> Job:
     if open_:
         return open_
     title = gettext("Data of %s") % user_id
-    job = start(EXPORT_KIND, {"user": user_id}, by=by, title=title)
-    detail = {"job": job.pk, "reason": reason}
+    contents = by.has_perm(RIGHT)
+    job = start(EXPORT_KIND, {"user": user_id, "contents": contents}, by=by, title=title)
+    detail = {"job": job.pk, "reason": reason, "contents": contents}
     StaffEvent.objects.using(CONSOLE).create(staff=by, action="person.export", subject=user_id, detail=detail)
     return job
 
@@ -56,6 +57,12 @@ def ask(user_id: str, *, by: Login, reason: str) -> Job:
 def exports_of(user_id: str, by: Login) -> QuerySet[Job]:
     """What somebody asked for of a person, the newest first. Nobody sees what another asked for."""
     return Job.objects.using(CONSOLE).filter(kind=EXPORT_KIND, actor=by, arguments__user=user_id)
+
+
+def may_fetch(job: Job, login: Login) -> bool:
+    """Whether somebody asked for it, and still may have what is in it."""
+    rights = [EXPORT, RIGHT] if job.arguments.get("contents") else [EXPORT]
+    return job.actor_id == login.pk and login.has_perms(rights)
 
 
 def file_of(job: Job) -> str | None:
@@ -72,7 +79,10 @@ def name_of(job: Job) -> str:
 
 @kind(EXPORT_KIND, title=gettext_lazy("Data of a person"), permission=EXPORT)  # type: ignore[arg-type]
 def export(run: Run) -> dict[str, Any]:
-    """Write the data of `{"user": ID}`. Begun again after a kill it starts anew: half a zip is worth nothing."""
+    """Write the data of `{"user": ID, "contents": BOOL}`.
+
+    Begun again after a kill it starts anew: half a zip is worth nothing.
+    """
     user_id = run.arguments["user"]
     if not User.objects.using(OMNICHAT).filter(pk=user_id).exists():
         raise Failure(gettext("There is no such user any more."))
@@ -84,7 +94,7 @@ def export(run: Run) -> dict[str, Any]:
         run.advance(done, total=max(total, done), message=table)
 
     with tempfile.TemporaryFile() as file:
-        rows = write_zip(file, user_id, watch)
+        rows = write_zip(file, user_id, watch, contents=bool(run.arguments.get("contents")))
         size = file.tell()
         file.seek(0)
         storage().delete(name_of(run.job))

@@ -15,7 +15,7 @@ from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from console.models import Finding, Grant, InboxEvent, Note, StaffEvent
-from console.person_tables import PARTS, Part, pages
+from console.person_tables import MESSAGES, PARTS, SAID, Part, pages
 from database.columns import missing_fields
 from database.exchange import exported, exported_json
 from database.formulas import harmless
@@ -37,15 +37,21 @@ Each table is there twice: as CSV for spreadsheets, in which an apostrophe stand
 formula, and as JSON, an array of objects, for programs. Moments are in UTC, money in cents, battery in units.
 Stripe and Clerk hold data of their own: ask there.
 """
+LEFT_OUT = "\nWhat messages say is left out: whoever asked for this may not read it.\n"
 
 
-def write_zip(file: IO[bytes], user_id: str, watch: Watch = lambda table, rows: None) -> dict[str, int]:
-    """Write all into a file, and say how many rows of each table. `watch` gets a table and how many more rows."""
+def write_zip(
+    file: IO[bytes], user_id: str, watch: Watch = lambda table, rows: None, *, contents: bool
+) -> dict[str, int]:
+    """Write all into a file, what messages say only with `contents`, and say how many rows of each table.
+
+    `watch` gets a table and how many more rows.
+    """
     written: dict[str, int] = {}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         about = README.format(user=user_id, moment=instant_text(timezone.now()))
-        archive.writestr("README.txt", about)
-        for name, columns, found in _tables(user_id):
+        archive.writestr("README.txt", about if contents else about + LEFT_OUT)
+        for name, columns, found in _tables(user_id, contents=contents):
             written[name] = _write_table(archive, name, columns, found, watch)
     return written
 
@@ -55,17 +61,18 @@ Row = list[tuple[Any, Any]]
 Table = tuple[str, list[str], Iterator[list[Row]]]
 
 
-def _tables(user_id: str) -> Iterator[Table]:
+def _tables(user_id: str, *, contents: bool) -> Iterator[Table]:
     for part in PARTS:
-        yield _of_omnichat(part, user_id)
+        yield _of_omnichat(part, user_id, () if contents or part is not MESSAGES else SAID)
     for name, rows in own_rows(user_id).items():
         yield _of_console(name, rows)
 
 
-def _of_omnichat(part: Part, user_id: str) -> Table:
+def _of_omnichat(part: Part, user_id: str, without: Sequence[str]) -> Table:
     first = next(found := pages(part, user_id), [])
     # By now it is known which columns the live table lacks.
-    fields = [field for field in part.model._meta.concrete_fields if field.name not in missing_fields(part.model)]
+    without = [*without, *missing_fields(part.model)]
+    fields = [field for field in part.model._meta.concrete_fields if field.name not in without]
 
     def read() -> Iterator[list[Row]]:
         yield [_cells(row, fields) for row in first]

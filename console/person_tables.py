@@ -48,6 +48,8 @@ class Part:
 USERS = Part(User, "id")
 CONVERSATIONS = Part(Conversation, "user_id", "last_message_at")
 MESSAGES = Part(Message, "conversation_id", "created_at")
+#: The fields of a message that only who may read it is given.
+SAID = ("content", "metadata")
 USAGE = Part(ApiUsage, "user_id", "created_at")
 AUDIT = Part(AuditLog, "user_id", "created_at")
 PARTS = (

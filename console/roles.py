@@ -46,6 +46,7 @@ ROLES: dict[str, frozenset[str]] = {
     | may("change", "chat.user", "chat.conversation")
     | may("export", "chat.user", "chat.conversation")
     | may("import", "chat.user")
+    | may("export", "console.person")
     | may("add", "console.grant", "console.note"),
     BILLING: LOOK
     | may("change", "billing.subscriptionplan", "billing.usersubscription")

@@ -49,7 +49,7 @@ def export_page(request: HttpRequest, user_id: str) -> HttpResponse:
 def export_file(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The zip, for whoever asked for it and still may."""
     job = get_object_or_404(Job.objects.using(CONSOLE), pk=pk, kind=EXPORT_KIND)
-    if job.actor_id != request.user.pk or not request.user.has_perm(EXPORT):
+    if not person_export.may_fetch(job, login(request)):
         raise PermissionDenied
     if stale := require_fresh(request):
         return stale

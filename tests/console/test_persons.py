@@ -16,6 +16,7 @@ import pytest
 from django.conf import settings
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Group
 from django.contrib.auth.models import User as Login
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
@@ -124,7 +125,7 @@ def zipped(client: Client) -> zipfile.ZipFile:
 
 @pytest.mark.usefixtures("traces")
 def test_the_zip_has_all_of_the_person_as_csv_and_json_and_nothing_of_others(enter: Any) -> None:
-    archive = zipped(enter(BILLING))
+    archive = zipped(enter(SUPPORT))
     names = {name for name in archive.namelist() if name != "README.txt"}
     own = ("findings", "grants", "notes", "staff_events", "webhook_events")
     tables = {f"omnichat/{part.table}" for part in person_tables.PARTS} | {f"console/{name}" for name in own}
@@ -141,6 +142,23 @@ def test_the_zip_has_all_of_the_person_as_csv_and_json_and_nothing_of_others(ent
     assert [row["content"] for row in messages] == ["=What I told"] * 2
     assert b",'=What I told," in archive.read("omnichat/messages.csv"), "no formula"
     assert ALICE in archive.read("README.txt").decode()
+
+
+@pytest.mark.parametrize("role", [BILLING, OPERATOR])
+def test_what_messages_say_is_in_no_zip_of_who_may_not_read_it(enter: Any, role: str) -> None:
+    archive = zipped(enter(role))
+    assert "What messages say is left out" in archive.read("README.txt").decode()
+    assert all(b"What I told" not in archive.read(name) for name in archive.namelist())
+    assert [row["id"] for row in json.loads(archive.read("omnichat/messages.json"))] == [
+        f"{ALICE}-m{n}" for n in (1, 2)
+    ]
+
+
+def test_who_may_read_messages_no_more_gets_no_zip_that_has_them(enter: Any) -> None:
+    client = enter(SUPPORT)
+    zipped(client)
+    Login.objects.get(username=SUPPORT).groups.set([Group.objects.get(name=BILLING)])
+    assert client.get(f"/admin/person-files/{Job.objects.get().pk}/").status_code == 403
 
 
 def test_pages_of_any_size_bring_each_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,12 +179,12 @@ def test_requests_grow_with_pages_and_not_with_conversations() -> None:
         Message(id=f"t{n}", conversation=each, role="user", content="x") for n, each in enumerate(talks)
     )
     with CaptureQueriesContext(connections["omnichat"]) as queries:
-        person_files.write_zip(io.BytesIO(), ALICE)
+        person_files.write_zip(io.BytesIO(), ALICE, contents=True)
     # A page of each table; of the messages also the conversations, with how many each has.
     assert len(queries) == len(person_tables.PARTS) + 1
 
 
-@pytest.mark.parametrize(("role", "may"), [(SUPPORT, False), (BILLING, True), (OPERATOR, True), (AUDITOR, False)])
+@pytest.mark.parametrize(("role", "may"), [(SUPPORT, True), (BILLING, True), (OPERATOR, True), (AUDITOR, False)])
 def test_only_who_may_export_is_offered_it_and_it_is_recorded(enter: Any, role: str, may: bool) -> None:
     client = enter(role)
     assert (EXPORT in client.get(account_url(ALICE)).content.decode()) is may
