@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError, connections
 
 from billing import stripe_shapes as shapes
-from billing.customers import Person, give_customer
+from billing.customers import MADE_UP, Person, give_customer
 from billing.stripe_accounts import Account, Changed, Changes, Parked, Row, RowChange, apply, difference, read_account
 from billing.stripe_api import Stripe
 from database import audit
@@ -20,8 +20,6 @@ from database.router import OMNICHAT
 
 HANDLED = ("user.created", "user.updated", "user.deleted")
 DELETED = "users.deleted_at_clerk"
-#: The address of whoever was deleted in the console ends so: no mail ever reaches it (RFC 2606).
-MADE_UP = "@deleted.invalid"
 _ATTEMPTS = 5
 
 

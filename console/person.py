@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from billing.clerk_events import MADE_UP
+from billing.customers import MADE_UP
 from chat.models import User
 from console.models import Job, StaffEvent
 from database.object_actions import ObjectAction, offer

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from billing import customers
-from billing.customers import Created, Person, create_customers, give_customer
+from billing.customers import MADE_UP, Created, Person, create_customers, give_customer
 from billing.stripe_accounts import Parked
 from billing.stripe_api import StripeDown, stripe_of_settings
 from chat.models import User
@@ -43,6 +43,12 @@ def test_every_user_who_lacks_one_gets_one(stripe: StripeServer):
     assert linked() == {**by_user, "user_carol": "cus_hers"}
     assert AuditLog.objects.filter(action="users.update").count() == 2
     assert create_customers(stripe_of_settings()).lacking == 0
+
+
+def test_whoever_was_deleted_in_the_console_gets_none(stripe: StripeServer):
+    User.objects.create(id="user_gone", email=f"deleted-{'0' * 24}{MADE_UP}", name="Deleted person")
+    assert create_customers(stripe_of_settings()) == Created()
+    assert stripe.all("customer") == []
 
 
 def test_two_tries_make_one(stripe: StripeServer):
