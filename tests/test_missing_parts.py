@@ -21,7 +21,7 @@ def test_a_test_whose_part_is_missing_is_skipped_or_fails_where_ci_is_true(ci: s
         env={**os.environ, "PATH": "/nowhere", "CI": ci},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert f"{told} " in done.stdout

@@ -171,7 +171,7 @@ def writer(file: Path, first: int, end: int, program: str = WRITER) -> subproces
 
 def test_processes_at_once_post_each_cause_once(file: Path):
     writers = [writer(file, 0, 60), writer(file, 0, 60)]
-    assert [process.communicate(timeout=100)[0].split()[-1] for process in writers] == ["done", "done"]
+    assert [process.communicate(timeout=600)[0].split()[-1] for process in writers] == ["done", "done"]
     assert rows("SELECT count(*), sum(amount) FROM battery_transactions") == [(60, 60 * 61 // 2)]
     assert_books_agree()
 

@@ -21,7 +21,7 @@ from console.demo_logins import PASSWORDS
 from standins.stripe import StripeServer
 from tests.console.test_run_demo import demo, rows
 
-SECONDS = 60
+SECONDS = 600
 
 
 class Browser:

@@ -68,7 +68,7 @@ def test_it_serves_prints_the_logins_and_a_second_run_loses_nothing(tmp_path: Pa
         with urllib.request.urlopen(address + "admin/login/") as page:
             assert page.status == 200
         process.send_signal(ending)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=600) == 0
         assert process.stdout
         assert "Traceback" not in process.stdout.read()
     rows(tmp_path, "UPDATE users SET name = 'Put right by staff' WHERE rowid = 5")

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SCRIPT = Path(__file__).with_name("worker_process.py")
 STEPS = 60
 #: For a machine that does much else.
-PATIENCE = 120
+PATIENCE = 600
 Process = Callable[..., "subprocess.Popen[str]"]
 
 

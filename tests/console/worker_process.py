@@ -73,7 +73,7 @@ def states() -> dict[str, Any]:
 
 
 def wait_for_the_queue() -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while Job.objects.exclude(state="done").exists() and time.monotonic() < until:
         time.sleep(0.05)
 
@@ -91,7 +91,7 @@ def serve_forked() -> None:
         embedded = worker._embedded
         assert embedded is not None
         assert os.waitpid(child, 0)[1] == 0
-        assert embedded.join(timedelta(seconds=60)), names()
+        assert embedded.join(timedelta(seconds=600)), names()
         assert Job.objects.filter(state="done").exists()
         return
     wait_for_the_queue()

@@ -272,7 +272,7 @@ def kill_some_time_into_a_file(folder: Path, file: Path, moment: float) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while recorded(file) == before and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     time.sleep(moment)

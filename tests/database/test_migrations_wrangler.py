@@ -31,7 +31,7 @@ def state_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = {"binding": "DB", "database_name": "omnichat", "database_id": "omnichat"}
     (folder / "wrangler.json").write_text(json.dumps({"name": "app", "d1_databases": [database]}))
     command = wrangler("d1", "migrations", "apply", "omnichat", "--local")
-    done = subprocess.run(command, cwd=folder, env=node_environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, env=node_environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = (p for p in folder.glob(".wrangler/state/v3/d1/*/*.sqlite") if p.name != "metadata.sqlite")
     return found

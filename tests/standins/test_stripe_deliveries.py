@@ -216,7 +216,7 @@ def test_control_delivers_what_is_asked_for(stripe: StripeServer, endpoint: Endp
 def test_the_command_prints_its_environment_and_ends_with_its_parent() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "standins.stripe", "serve", "--with-parent"], input="", capture_output=True, text=True,
-        timeout=60,
+        timeout=600,
     )  # fmt: skip
     assert done.returncode == 0
     assert "export STRIPE_SECRET_KEY=sk_test_" in done.stdout
