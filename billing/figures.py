@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import BooleanField, Case, Count, F, FloatField, Func, QuerySet, TextField, Value, When
 from django.db.models.functions import Substr
 
-from billing.models import BatteryTransaction, UserSubscription
+from billing.models import BatteryTransaction, TransactionType, UserSubscription
 from chat.figures import Total
 from database.instants import Instant
 
@@ -68,13 +68,13 @@ def by_day(field: str, first: date) -> list[tuple[str, int]]:
 
 
 def battery_by_day(first: date) -> list[tuple[str, int, int]]:
-    """(UTC day, units granted, units used) by the ledger; what was used is above 0 too."""
+    """(UTC day, units granted, units used) by the ledger; what was used is above 0 too, and no refund is use."""
     rows = (
         BatteryTransaction.objects.filter(created_at__gte=_midnight(first))
         .values(day=Substr(Instant("created_at"), 1, 10))
         .annotate(
             granted=Total(Case(When(amount__gt=0, then=F("amount")))),
-            used=Total(Case(When(amount__lt=0, then=-F("amount")))),
+            used=Total(Case(When(type=TransactionType.USAGE, amount__lt=0, then=-F("amount")))),
         )
         .order_by("day")
     )

@@ -90,6 +90,7 @@ def test_units_are_added_up_by_day_and_model_and_odd_ones_count_nothing(alice: U
         BatteryTransaction(id="1", user_id="user_a", type="bonus", amount=100, created_at="2026-11-20 01:00:00"),
         BatteryTransaction(id="2", user_id="user_a", type="usage", amount=-7, created_at="2026-11-20T02:00:00.000Z"),
         BatteryTransaction(id="3", user_id="user_a", type="usage", amount=-7, created_at="2020-01-01 00:00:00"),
+        BatteryTransaction(id="4", user_id="user_a", type="refund", amount=-90, created_at="2026-11-20 03:00:00"),
     ])  # fmt: skip
     ApiUsage.objects.bulk_create([
         ApiUsage(id="1", user_id="user_a", model="gpt", battery_used=5, date="2026-11-19"),
