@@ -30,18 +30,7 @@ from chat.models import ApiUsage, Conversation, DailyUsageSummary, Message, User
 from console import person_deletion, person_export, person_files, person_tables
 from console.account import account_url
 from console.jobs import retry, work_off
-from console.models import (
-    Finding,
-    Grant,
-    GrantBulk,
-    InboxEvent,
-    InboxState,
-    Job,
-    JobState,
-    Note,
-    ResyncRun,
-    StaffEvent,
-)
+from console.models import Finding, Grant, GrantBulk, InboxEvent, InboxState, Job, JobState, Note, ResyncRun, StaffEvent
 from console.person import GONE, NOBODY, made_up_email
 from console.roles import AUDITOR, BILLING, OPERATOR, SUPPORT
 from database.edits import cell_of, save_changes
